@@ -1,0 +1,29 @@
+// Whole-file helpers with errors that name the path.
+#ifndef USERSPACE_BASE_FILE_H_
+#define USERSPACE_BASE_FILE_H_
+
+#include <sys/types.h>
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace lattice {
+
+absl::StatusOr<std::string> ReadFile(const std::string& path);
+
+// Replaces `path` as one: temporary file in the same folder, fsync, rename, fsync of
+// the folder. After a crash there is the old file or the new one.
+absl::Status WriteFileAtomically(const std::string& path, absl::string_view content, mode_t mode);
+
+// All of `data`, however often the kernel takes only a part; EINTR is repeated.
+absl::Status WriteAll(int fd, absl::string_view data);
+
+// mkdir -p; existing folders are left as they are.
+absl::Status MakeDirectories(const std::string& path, mode_t mode);
+
+}  // namespace lattice
+
+#endif  // USERSPACE_BASE_FILE_H_
