@@ -1,0 +1,61 @@
+#include "userspace/datapath/bpffs.h"
+
+#include <linux/magic.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+#include <filesystem>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_format.h"
+#include "userspace/base/file.h"
+#include "userspace/base/status.h"
+
+namespace lattice::datapath {
+namespace {
+
+constexpr char kBpffs[] = "/sys/fs/bpf";
+
+bool IsUnder(const std::string& path, absl::string_view folder) {
+  return path == folder || absl::StartsWith(path, absl::StrCat(folder, "/"));
+}
+
+absl::Status MountAt(const char* folder) {
+  if (mount("bpf", folder, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700") == 0) return absl::OkStatus();
+  if (errno == EPERM) {
+    return absl::PermissionDeniedError(
+        absl::StrFormat("mounting bpffs at %s needs CAP_SYS_ADMIN; or run: mount -t bpf bpf %s", folder, folder));
+  }
+  return ErrnoStatus(errno, absl::StrFormat("mounting bpffs at %s", folder));
+}
+
+}  // namespace
+
+absl::StatusOr<bool> IsOnBpffs(const std::string& path) {
+  std::filesystem::path probe = std::filesystem::path(path).lexically_normal();
+  while (true) {
+    struct statfs fs;
+    if (statfs(probe.c_str(), &fs) == 0) return fs.f_type == BPF_FS_MAGIC;
+    if (errno != ENOENT || !probe.has_relative_path()) return ErrnoStatus(errno, absl::StrCat("looking at ", path));
+    probe = probe.parent_path();
+  }
+}
+
+absl::Status MountBpffsIfMissing(const std::string& pin_path) {
+  const std::string path = std::filesystem::path(pin_path).lexically_normal().string();
+  LATTICE_ASSIGN_OR_RETURN(bool on_bpffs, IsOnBpffs(path));
+  if (!on_bpffs && IsUnder(path, kBpffs)) {
+    LATTICE_RETURN_IF_ERROR(MountAt(kBpffs));
+    LATTICE_ASSIGN_OR_RETURN(on_bpffs, IsOnBpffs(path));
+  }
+  if (!on_bpffs) {
+    return absl::FailedPreconditionError(
+        absl::StrFormat("--pin-path %s is not on a BPF file system: mount one with `mount -t bpf bpf FOLDER`, or use a "
+                        "path under %s",
+                        pin_path, kBpffs));
+  }
+  return MakeDirectories(path, 0700);
+}
+
+}  // namespace lattice::datapath

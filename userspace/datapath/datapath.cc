@@ -1,0 +1,227 @@
+// Theory of operation.
+//
+// The order of a start is the promise: check everything that can be checked without a trace; load
+// over old or new maps; publish the policy; only then put programs into hooks. So a hook never runs
+// without a policy, and a start that fails has changed no hook that was not its own.
+#include "userspace/datapath/datapath.h"
+
+#include <bpf/bpf.h>
+#include <glog/logging.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/memory/memory.h"
+#include "absl/strings/str_format.h"
+#include "userspace/base/net_device.h"
+#include "userspace/base/status.h"
+#include "userspace/datapath/attachments.h"
+#include "userspace/datapath/bpffs.h"
+#include "userspace/datapath/kernel_abi.h"
+#include "userspace/datapath/kernel_object.h"
+#include "userspace/datapath/pins.h"
+#include "userspace/datapath/policy_publisher.h"
+#include "userspace/datapath/programs.h"
+#include "userspace/datapath/read_stats.h"
+#include "userspace/datapath/table_scan.h"
+
+namespace lattice::datapath {
+namespace {
+
+// The pins are found by the interface's name alone, which another network namespace may also have.
+absl::Status CheckSameNamespace(const std::string& folder, const Options& options) {
+  const absl::StatusOr<lat_info> info = ReadPinnedInfo(folder);
+  if (absl::IsNotFound(info.status())) return absl::OkStatus();
+  LATTICE_RETURN_IF_ERROR(info.status());
+  LATTICE_ASSIGN_OR_RETURN(const NetNamespace netns, CurrentNetNamespace());
+  if (info->netns_cookie == 0 || info->netns_cookie == netns.cookie) return absl::OkStatus();
+  const absl::StatusOr<UniqueFd> link = OpenPin(absl::StrCat(folder, "/", LinkPinName(HookName(LAT_HOOK_TC_EGRESS))));
+  if (link.ok()) {
+    LATTICE_ASSIGN_OR_RETURN(const bpf_link_info link_info, LinkInfo(link->get()));
+    if (TcxInfo(link_info).ifindex == 0) return absl::OkStatus();  // that device is gone
+  } else if (!absl::IsNotFound(link.status())) {
+    return link.status();
+  }
+  return absl::FailedPreconditionError(absl::StrFormat(
+      "the pins in %s belong to an interface %s of another network namespace: give this one its own --pin-path, or %s",
+      folder, options.iface, DetachRemedy(options.iface, options.pin_path)));
+}
+
+lat_flow6_key Widen(const lat_flow4_key& key) {
+  lat_flow6_key wide = {};
+  for (lat_u8* address : {wide.local, wide.remote}) address[10] = address[11] = 0xff;
+  std::memcpy(wide.local + 12, key.local, sizeof(key.local));
+  std::memcpy(wide.remote + 12, key.remote, sizeof(key.remote));
+  wide.local_port = key.local_port;
+  wide.remote_port = key.remote_port;
+  wide.proto = key.proto;
+  wide.scope = key.scope;
+  return wide;
+}
+
+template <size_t N>
+void CopyText(const std::string& text, char (&out)[N]) {
+  std::memset(out, 0, N);
+  text.copy(out, N - 1);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Datapath>> Datapath::Create(const Options& options, const policy::RuleSet& rules) {
+  LATTICE_RETURN_IF_ERROR(Validate(options));
+  auto datapath = absl::WrapUnique(new Datapath(options));
+  LATTICE_RETURN_IF_ERROR(datapath->Start(rules));
+  return datapath;
+}
+
+absl::Status Datapath::Start(const policy::RuleSet& rules) {
+  LATTICE_ASSIGN_OR_RETURN(const NetDevice device, LookupNetDevice(options_.iface));
+  LATTICE_ASSIGN_OR_RETURN(l2_bytes_, L2HeaderBytes(device.type));
+  LATTICE_RETURN_IF_ERROR(MountBpffsIfMissing(options_.pin_path));
+  LATTICE_RETURN_IF_ERROR(CheckSameNamespace(pin_folder(), options_));
+  LATTICE_ASSIGN_OR_RETURN(const lat_config config, MakeConfig(options_, l2_bytes_));
+  LATTICE_ASSIGN_OR_RETURN(programs_, Programs::Load(options_, config, pin_folder()));
+  absl::Cleanup undo = [this] {
+    if (adopted()) return;
+    if (attachments_ != nullptr) LOG_IF(ERROR, !attachments_->Detach().ok()) << "a hook of a failed start stays";
+    const absl::Status removed = RemovePinFolder(pin_folder());
+    LOG_IF(ERROR, !removed.ok()) << "pins of a failed start stay: " << removed;
+  };
+  LATTICE_ASSIGN_OR_RETURN(attachments_, Attachments::Create(options_, *programs_, pin_folder()));
+  LATTICE_ASSIGN_OR_RETURN(publisher_, PolicyPublisher::Create(*programs_, options_));
+  LATTICE_ASSIGN_OR_RETURN(receipt_, publisher_->Publish(rules));
+  LATTICE_RETURN_IF_ERROR(publisher_->Settle());
+  LATTICE_RETURN_IF_ERROR(WriteInfo());
+  LATTICE_RETURN_IF_ERROR(attachments_->Attach());
+  std::move(undo).Cancel();
+  return absl::OkStatus();
+}
+
+absl::Status Datapath::WriteInfo() {
+  LATTICE_ASSIGN_OR_RETURN(const NetDevice device, LookupNetDevice(options_.iface));
+  LATTICE_ASSIGN_OR_RETURN(const NetNamespace netns, CurrentNetNamespace());
+  lat_info* info = programs_->info();
+  info->mode = options_.mode;
+  info->ifindex = static_cast<lat_u32>(device.ifindex);
+  info->max_flows = options_.max_flows;
+  info->netns_cookie = netns.cookie;
+  CopyText(options_.iface, info->iface);
+  CopyText(options_.version, info->version);
+  return absl::OkStatus();
+}
+
+Datapath::Datapath(const Options& options) : options_(options) {}
+
+Datapath::~Datapath() = default;
+
+bool Datapath::adopted() const {
+  return programs_->adopted();
+}
+
+absl::StatusOr<Receipt> Datapath::Apply(const policy::RuleSet& rules) {
+  LATTICE_ASSIGN_OR_RETURN(receipt_, publisher_->Publish(rules));
+  return receipt_;
+}
+
+absl::Status Datapath::Settle() {
+  return publisher_->Settle();
+}
+
+absl::Status Datapath::Reattach() {
+  LATTICE_ASSIGN_OR_RETURN(const NetDevice device, LookupNetDevice(options_.iface));
+  LATTICE_ASSIGN_OR_RETURN(const uint32_t l2_bytes, L2HeaderBytes(device.type));
+  if (l2_bytes != l2_bytes_) {
+    return absl::FailedPreconditionError(
+        absl::StrFormat("interface %s came back as another kind of device (%d bytes in front of IP, before %d): start "
+                        "latticed-dp again",
+                        options_.iface, l2_bytes, l2_bytes_));
+  }
+  LATTICE_RETURN_IF_ERROR(
+      Annotate(attachments_->Reattach(), absl::StrCat("while attaching to ", options_.iface, " again")));
+  programs_->info()->ifindex = static_cast<lat_u32>(device.ifindex);
+  return absl::OkStatus();
+}
+
+std::vector<HookStatus> Datapath::Hooks() const {
+  std::vector<HookStatus> hooks = attachments_->Query();
+  const lat_info* info = programs_->info();
+  const bool in_force = __atomic_load_n(&info->generation, __ATOMIC_ACQUIRE) != 0 && info->mode == LAT_MODE_ENFORCE;
+  for (HookStatus& hook : hooks) hook.enforcing = hook.attached && in_force;
+  return hooks;
+}
+
+absl::StatusOr<lat_sweep> Datapath::Sweep(bool end_all) {
+  lat_sweep sweep = {.end_all = end_all};
+  LIBBPF_OPTS(bpf_test_run_opts, options, .ctx_in = &sweep, .ctx_size_in = sizeof(sweep));
+  if (bpf_prog_test_run_opts(programs_->sweep_fd(), &options) != 0) return BpfError(errno, "sweeping the flow tables");
+  if (options.retval != 0) {
+    return absl::InternalError(absl::StrCat("sweeping the flow tables: the program returned ", options.retval));
+  }
+  flows4_ = sweep.flows4;
+  flows6_ = sweep.flows6;
+  denied_ = sweep.denied;
+  return sweep;
+}
+
+absl::StatusOr<Stats> Datapath::ReadStats() const {
+  Stats stats;
+  LATTICE_RETURN_IF_ERROR(ReadCounters(programs_->maps(), &stats));
+  stats.flows4 = {flows4_, options_.max_flows};
+  stats.flows6 = {flows6_, options_.max_flows};
+  stats.denied = {denied_, options_.max_denied};
+  stats.rules = publisher_->Hits();
+  return stats;
+}
+
+absl::StatusOr<EventCounts> Datapath::ReadEvents() const {
+  return ReadEventCounts(programs_->maps());
+}
+
+std::string Datapath::RuleName(uint32_t rule, uint32_t generation) const {
+  return publisher_->Rule(rule, generation).name;
+}
+
+std::string Datapath::RuleText(uint32_t rule, uint32_t generation) const {
+  return publisher_->Rule(rule, generation).text;
+}
+
+absl::Status Datapath::ForEachFlow(absl::FunctionRef<bool(const lat_flow6_key&, const lat_flow&)> visit) const {
+  bool go_on = true;
+  const auto visit_live = [&](const lat_flow6_key& key, const lat_flow& flow) {
+    if ((flow.flags & LAT_FLOW_VACANT) == 0) go_on = visit(key, flow);
+    return go_on;
+  };
+  LATTICE_RETURN_IF_ERROR(
+      (ScanHash<lat_flow4_key, lat_flow>(programs_->maps().flows4, [&](const lat_flow4_key& key, const lat_flow& flow) {
+        return visit_live(Widen(key), flow);
+      })));
+  if (!go_on) return absl::OkStatus();
+  return ScanHash<lat_flow6_key, lat_flow>(programs_->maps().flows6, visit_live);
+}
+
+absl::Status Datapath::ForEachDenied(absl::FunctionRef<bool(const lat_denied_key&, const lat_denied&)> visit) const {
+  return ScanHash<lat_denied_key, lat_denied>(programs_->maps().denied, visit);
+}
+
+int Datapath::flow_ring_fd() const {
+  return programs_->maps().flow_ring;
+}
+int Datapath::denied_ring_fd() const {
+  return programs_->maps().denied_ring;
+}
+lat_info Datapath::info() const {
+  return *programs_->info();
+}
+uint64_t Datapath::next_seq() const {
+  return __atomic_load_n(&programs_->info()->next_seq, __ATOMIC_ACQUIRE);
+}
+void Datapath::set_next_seq(uint64_t next_seq) {
+  __atomic_store_n(&programs_->info()->next_seq, next_seq, __ATOMIC_RELEASE);
+}
+std::string Datapath::pin_folder() const {
+  return PinFolder(options_.pin_path, options_.iface);
+}
+
+}  // namespace lattice::datapath

@@ -1,0 +1,26 @@
+// Takes the data plane of an interface out of the kernel. Works without a daemon and
+// without loading anything. Records that are still in the pinned rings, and flows that
+// are still open, are lost with the maps: a running daemon ends and drains them first
+// (Datapath::Sweep with end_all).
+#ifndef USERSPACE_DATAPATH_DETACH_H_
+#define USERSPACE_DATAPATH_DETACH_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+namespace lattice::datapath {
+
+struct DetachReport {
+  std::vector<std::string> removed;  // a line each: "link tc_egress (tcx)", "filter egress (clsact)", "map flows4"
+};
+
+// Removes our links, our clsact filters (of the interface in the caller's network namespace) and the
+// pin folder. Goes on after a failure and returns the first one, so that a second call can finish.
+// NotFound: there is nothing of ours.
+absl::StatusOr<DetachReport> Detach(const std::string& iface, const std::string& pin_path);
+
+}  // namespace lattice::datapath
+
+#endif  // USERSPACE_DATAPATH_DETACH_H_

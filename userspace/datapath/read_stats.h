@@ -1,0 +1,19 @@
+// Sums the per-CPU counters of the BPF programs into Stats. Any thread.
+#ifndef USERSPACE_DATAPATH_READ_STATS_H_
+#define USERSPACE_DATAPATH_READ_STATS_H_
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "userspace/datapath/programs.h"
+#include "userspace/datapath/stats.h"
+
+namespace lattice::datapath {
+
+absl::StatusOr<EventCounts> ReadEventCounts(const Programs::MapFds& maps);
+
+// Fills hooks, events and map_errors.
+absl::Status ReadCounters(const Programs::MapFds& maps, Stats* stats);
+
+}  // namespace lattice::datapath
+
+#endif  // USERSPACE_DATAPATH_READ_STATS_H_
