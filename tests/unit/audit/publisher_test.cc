@@ -1,0 +1,413 @@
+#include "userspace/audit/publisher.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <nlohmann/json.hpp>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "absl/synchronization/mutex.h"
+#include "absl/synchronization/notification.h"
+#include "tests/testing/seed.h"
+#include "tests/testing/temp_dir.h"
+#include "tests/unit/audit/audit_fixture.h"
+
+namespace lattice::audit {
+namespace {
+
+// A server in memory: what is published becomes delivered by a good flush. Any thread.
+class FakeSink : public MessageSink {
+ public:
+  absl::Status Publish(absl::string_view subject, absl::string_view payload, absl::string_view msg_id) override {
+    absl::MutexLock lock(&mutex_);
+    if (refuse_ == msg_id) return absl::InvalidArgumentError("larger than the server takes");
+    if (fail_publish_at_ == 0) return absl::UnavailableError("connection lost");
+    --fail_publish_at_;
+    subject_ = std::string(subject);
+    pending_.emplace_back(std::string(msg_id), std::string(payload));
+    return absl::OkStatus();
+  }
+  absl::Status Flush(absl::Duration) override {
+    absl::MutexLock lock(&mutex_);
+    if (fail_flush_) {
+      pending_.clear();
+      return absl::DeadlineExceededError("no answer");
+    }
+    for (auto& message : pending_) delivered_.push_back(std::move(message));
+    pending_.clear();
+    return absl::OkStatus();
+  }
+  bool connected() override {
+    absl::MutexLock lock(&mutex_);
+    return connected_;
+  }
+
+  void set_connected(bool connected) {
+    absl::MutexLock lock(&mutex_);
+    connected_ = connected;
+  }
+  void set_fail_flush(bool fail) {
+    absl::MutexLock lock(&mutex_);
+    fail_flush_ = fail;
+  }
+  void set_fail_publish_at(size_t n) {
+    absl::MutexLock lock(&mutex_);
+    fail_publish_at_ = n;
+  }
+  void set_refuse(std::string msg_id) {
+    absl::MutexLock lock(&mutex_);
+    refuse_ = std::move(msg_id);
+  }
+  std::vector<std::pair<std::string, std::string>> delivered() const {
+    absl::MutexLock lock(&mutex_);
+    return delivered_;
+  }
+  std::string subject() const {
+    absl::MutexLock lock(&mutex_);
+    return subject_;
+  }
+  bool AwaitDelivered(size_t n) const {
+    const auto enough = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return delivered_.size() >= n; };
+    absl::MutexLock lock(&mutex_);
+    return mutex_.AwaitWithTimeout(absl::Condition(&enough), absl::Seconds(60));
+  }
+
+ private:
+  mutable absl::Mutex mutex_;
+  bool connected_ ABSL_GUARDED_BY(mutex_) = true;
+  bool fail_flush_ ABSL_GUARDED_BY(mutex_) = false;
+  size_t fail_publish_at_ ABSL_GUARDED_BY(mutex_) = SIZE_MAX;
+  std::string refuse_ ABSL_GUARDED_BY(mutex_);
+  std::string subject_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::pair<std::string, std::string>> pending_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::pair<std::string, std::string>> delivered_ ABSL_GUARDED_BY(mutex_);
+};
+
+class PublisherTest : public AuditFixture {
+ protected:
+  using Progress = Publisher::Progress;
+
+  PublisherTest() {
+    publishing_.audit_path = kPath;
+    publishing_.batch_records = 10;
+  }
+  void NewPublisher() { publisher_ = Publisher::Create(fs_, clock_, sink_, publishing_).value(); }
+  // Steps until there is nothing to do or something fails.
+  Progress Run() {
+    Progress progress;
+    do {
+      progress = publisher_->Step();
+    } while (progress == Progress::kPublished);
+    return progress;
+  }
+  std::vector<uint64_t> DeliveredSeqs() const {
+    std::vector<uint64_t> seqs;
+    for (const auto& [id, payload] : sink_.delivered()) {
+      std::string node, boot;
+      EXPECT_TRUE(flow::ParseEventId(id, &node, &boot, &seqs.emplace_back())) << id;
+    }
+    return seqs;
+  }
+  static std::vector<uint64_t> UpTo(uint64_t n) {
+    std::vector<uint64_t> seqs;
+    for (uint64_t i = 1; i <= n; ++i) seqs.push_back(i);
+    return seqs;
+  }
+
+  FakeSink sink_;
+  PublisherOptions publishing_;
+  std::unique_ptr<Publisher> publisher_;
+};
+
+TEST_F(PublisherTest, PublishesEachRecordOnceInOrderUnderItsEventId) {
+  Open();
+  ASSERT_TRUE(Write(25).ok());
+  NewPublisher();
+  EXPECT_EQ(publisher_->counters().spool_records, 25);
+  EXPECT_EQ(Run(), Progress::kIdle);
+  EXPECT_EQ(DeliveredSeqs(), UpTo(25));
+  EXPECT_EQ(sink_.subject(), "lattice.audit.flow");
+  EXPECT_EQ(sink_.delivered()[0].first, "node-1/bootaaaaaaaa/1");
+  EXPECT_EQ(publisher_->counters().published, 25u);
+  EXPECT_EQ(publisher_->counters().spool_records, 0);
+}
+
+TEST_F(PublisherTest, TheMessageIsUpstreamsShape) {
+  Open();
+  ASSERT_TRUE(Write(1).ok());
+  NewPublisher();
+  Run();
+  const nlohmann::json message = nlohmann::json::parse(sink_.delivered().at(0).second);
+  EXPECT_EQ(message["agentId"], "agent-1");
+  EXPECT_EQ(message["direction"], "egress");
+  EXPECT_EQ(message["dstIp"], "198.51.100.9");
+  EXPECT_TRUE(message["dstPort"].is_number_unsigned());
+  EXPECT_TRUE(message["bytes"].is_number_unsigned());
+  EXPECT_EQ(message["eventId"], "node-1/bootaaaaaaaa/1");
+  EXPECT_FALSE(message.contains("h"));
+}
+
+TEST_F(PublisherTest, GoesOnFromItsStoredCursorAfterARestart) {
+  Open();
+  ASSERT_TRUE(Write(12).ok());
+  NewPublisher();
+  Run();
+  publisher_.reset();
+  ASSERT_TRUE(Write(3).ok());
+  NewPublisher();
+  EXPECT_EQ(publisher_->counters().spool_records, 3);
+  Run();
+  EXPECT_EQ(DeliveredSeqs(), UpTo(15));
+}
+
+TEST_F(PublisherTest, WithoutAConnectionTheSpoolGrowsAndNothingIsRead) {
+  Open();
+  NewPublisher();
+  sink_.set_connected(false);
+  ASSERT_TRUE(Write(5).ok());
+  publisher_->Written(5);
+  EXPECT_EQ(publisher_->Step(), Progress::kNotConnected);
+  EXPECT_EQ(publisher_->counters().spool_records, 5);
+  EXPECT_EQ(publisher_->counters().failed, 0u);
+  sink_.set_connected(true);
+  EXPECT_EQ(Run(), Progress::kIdle);
+  EXPECT_EQ(DeliveredSeqs(), UpTo(5));
+  EXPECT_EQ(publisher_->counters().spool_records, 0);
+}
+
+TEST_F(PublisherTest, BacksOffDoublingAndStartsOverAfterSuccess) {
+  Open();
+  ASSERT_TRUE(Write(1).ok());
+  NewPublisher();
+  sink_.set_connected(false);
+  publisher_->Step();
+  EXPECT_EQ(publisher_->backoff(), absl::Milliseconds(100));
+  publisher_->Step();
+  EXPECT_EQ(publisher_->backoff(), absl::Milliseconds(200));
+  for (int i = 0; i < 10; ++i) publisher_->Step();
+  EXPECT_EQ(publisher_->backoff(), absl::Seconds(5));
+  sink_.set_connected(true);
+  Run();
+  EXPECT_EQ(publisher_->backoff(), absl::ZeroDuration());
+}
+
+TEST_F(PublisherTest, SendsAgainWhatWasNotFlushed) {
+  Open();
+  ASSERT_TRUE(Write(15).ok());
+  NewPublisher();
+  EXPECT_EQ(publisher_->Step(), Progress::kPublished);
+  sink_.set_fail_flush(true);
+  EXPECT_EQ(publisher_->Step(), Progress::kFailed);
+  EXPECT_EQ(publisher_->counters().failed, 5u);
+  EXPECT_EQ(publisher_->counters().spool_records, 5);
+  sink_.set_fail_flush(false);
+  EXPECT_EQ(Run(), Progress::kIdle);
+  EXPECT_EQ(DeliveredSeqs(), UpTo(15));
+}
+
+TEST_F(PublisherTest, SendsTheWholeBatchAgainWhenTheConnectionBreaksInside) {
+  Open();
+  ASSERT_TRUE(Write(8).ok());
+  NewPublisher();
+  sink_.set_fail_publish_at(3);
+  EXPECT_EQ(publisher_->Step(), Progress::kFailed);
+  EXPECT_EQ(publisher_->counters().failed, 3u);
+  sink_.set_fail_publish_at(SIZE_MAX);
+  EXPECT_EQ(Run(), Progress::kIdle);
+  std::set<uint64_t> seqs;
+  for (const uint64_t seq : DeliveredSeqs()) seqs.insert(seq);
+  EXPECT_EQ(seqs.size(), 8u) << "none is missing; some came twice under their id";
+}
+
+TEST_F(PublisherTest, TheCursorIsNeverAheadOfWhatWasFlushed) {
+  Open();
+  ASSERT_TRUE(Write(30).ok());
+  NewPublisher();
+  publisher_->Step();
+  sink_.set_fail_flush(true);
+  publisher_->Step();
+  publisher_.reset();  // stores the cursor
+  EXPECT_EQ(LoadCursor(fs_, CursorPath(kPath)).value()->seq, 10u);
+}
+
+TEST_F(PublisherTest, StoresTheCursorAtItsIntervalAndWhenIdle) {
+  publishing_.cursor_interval = absl::Seconds(1);
+  Open();
+  ASSERT_TRUE(Write(30).ok());
+  NewPublisher();
+  clock_.Advance(absl::Seconds(2));
+  publisher_->Step();
+  EXPECT_EQ(LoadCursor(fs_, CursorPath(kPath)).value()->seq, 10u);
+  publisher_->Step();
+  EXPECT_EQ(LoadCursor(fs_, CursorPath(kPath)).value()->seq, 10u);
+  clock_.Advance(absl::Seconds(1));
+  publisher_->Step();
+  EXPECT_EQ(LoadCursor(fs_, CursorPath(kPath)).value()->seq, 30u);
+  ASSERT_TRUE(Write(1).ok());
+  Run();
+  EXPECT_EQ(LoadCursor(fs_, CursorPath(kPath)).value()->seq, 31u);
+}
+
+TEST_F(PublisherTest, ACursorThatCannotBeStoredDoesNotStopIt) {
+  Open();
+  ASSERT_TRUE(Write(3).ok());
+  NewPublisher();
+  fs_.fail_write_atomically = absl::ResourceExhaustedError("full");
+  EXPECT_EQ(Run(), Progress::kIdle);
+  EXPECT_EQ(DeliveredSeqs(), UpTo(3));
+}
+
+TEST_F(PublisherTest, ADamagedCursorPublishesEverythingAgain) {
+  Open();
+  ASSERT_TRUE(Write(3).ok());
+  fs_.SetContent(CursorPath(kPath), "garbage");
+  NewPublisher();
+  Run();
+  EXPECT_EQ(DeliveredSeqs(), UpTo(3));
+}
+
+TEST_F(PublisherTest, SkipsALineThatIsNoRecord) {
+  Open();
+  ASSERT_TRUE(Write(3).ok());
+  std::string content = fs_.Content(kPath);
+  const size_t second = content.find('\n') + 1;
+  content.insert(second, "garbage\n");
+  audit_.reset();
+  fs_.SetContent(kPath, content);
+  NewPublisher();
+  EXPECT_EQ(Run(), Progress::kIdle);
+  EXPECT_EQ(DeliveredSeqs(), UpTo(3));
+  EXPECT_EQ(publisher_->counters().undecodable, 1u);
+  EXPECT_EQ(publisher_->counters().spool_records, 0);
+}
+
+TEST_F(PublisherTest, ARecordThatTheServerNeverTakesHoldsUpNoOther) {
+  Open();
+  ASSERT_TRUE(Write(3).ok());
+  sink_.set_refuse("node-1/bootaaaaaaaa/2");
+  NewPublisher();
+  EXPECT_EQ(Run(), Progress::kIdle);
+  EXPECT_EQ(DeliveredSeqs(), (std::vector<uint64_t>{1, 3}));
+  EXPECT_EQ(publisher_->counters().undecodable, 1u);
+}
+
+TEST_F(PublisherTest, FollowsRotationAndReboots) {
+  Open();
+  NewPublisher();
+  for (int i = 0; i < 5; ++i) {
+    ASSERT_TRUE(Write(3).ok());
+    if (i % 2 == 0) Run();
+    ASSERT_TRUE(audit_->Reopen().ok());
+  }
+  audit_.reset();
+  options_.boot = "bootbbbbbbbb";
+  Open();
+  ASSERT_TRUE(Write(2).ok());
+  Run();
+  std::vector<uint64_t> want = UpTo(15);
+  want.insert(want.end(), {1, 2});
+  EXPECT_EQ(DeliveredSeqs(), want);
+}
+
+TEST_F(PublisherTest, UnderRandomFaultsAndRestartsNoRecordIsMissing) {
+  std::mt19937_64 random(testing::TestSeed());
+  options_.rotate_bytes = 10'000;
+  options_.spool_cap_bytes = 0;
+  Open();
+  NewPublisher();
+  for (int step = 0; step < 1'500; ++step) {
+    if (random() % 3 == 0) {
+      ASSERT_TRUE(Write(random() % 6).ok());
+    }
+    sink_.set_connected(random() % 5 != 0);
+    sink_.set_fail_flush(random() % 5 == 0);
+    sink_.set_fail_publish_at(random() % 5 == 0 ? random() % 10 : SIZE_MAX);
+    if (random() % 50 == 0) {
+      // kill -9: the cursor stays where it was stored last.
+      const std::string cursor = fs_.Content(CursorPath(kPath));
+      publisher_.reset();
+      if (!cursor.empty()) fs_.SetContent(CursorPath(kPath), cursor);
+      NewPublisher();
+    }
+    publisher_->Step();
+  }
+  sink_.set_connected(true);
+  sink_.set_fail_flush(false);
+  sink_.set_fail_publish_at(SIZE_MAX);
+  EXPECT_EQ(Run(), Progress::kIdle);
+  std::map<uint64_t, std::string> by_seq;
+  const std::vector<uint64_t> seqs = DeliveredSeqs();
+  const auto delivered = sink_.delivered();
+  for (size_t i = 0; i < seqs.size(); ++i) {
+    const auto [at, is_new] = by_seq.emplace(seqs[i], delivered[i].second);
+    EXPECT_EQ(at->second, delivered[i].second) << "the same id is the same record";
+  }
+  EXPECT_EQ(by_seq.size(), made_);
+}
+
+// The thread, on real files.
+class PublisherThreadTest : public ::testing::Test {
+ protected:
+  PublisherThreadTest() {
+    options_.path = dir_.File("audit.jsonl");
+    options_.node = "n";
+    options_.boot = "bootaaaaaaaa";
+    audit_ = AuditFile::Open(RealFileSystem(), RealClock(), options_).value();
+    publishing_.audit_path = options_.path;
+    publishing_.min_backoff = absl::Milliseconds(1);
+    publishing_.max_backoff = absl::Milliseconds(10);
+    publisher_ = Publisher::Create(RealFileSystem(), RealClock(), sink_, publishing_).value();
+  }
+  void Write(uint64_t count) {
+    for (uint64_t i = 0; i < count; ++i) {
+      flow::FlowRecord record = testing::StartRecord(i);
+      audit_->Add(record);
+    }
+    ASSERT_TRUE(audit_->Commit().ok());
+    publisher_->Written(count);
+  }
+  testing::TempDir dir_;
+  FakeSink sink_;
+  AuditFileOptions options_;
+  PublisherOptions publishing_;
+  std::unique_ptr<AuditFile> audit_;
+  std::unique_ptr<Publisher> publisher_;
+};
+
+TEST_F(PublisherThreadTest, PublishesWhileRecordsAreWritten) {
+  publisher_->Start();
+  for (int i = 0; i < 20; ++i) Write(100);
+  EXPECT_TRUE(sink_.AwaitDelivered(2'000));
+  publisher_->Stop(absl::Seconds(60));
+  EXPECT_EQ(sink_.delivered().size(), 2'000u);
+  EXPECT_EQ(publisher_->counters().spool_records, 0);
+}
+
+TEST_F(PublisherThreadTest, StopDrainsWhatTheFileHolds) {
+  Write(5'000);
+  publisher_->Start();
+  publisher_->Stop(absl::Seconds(60));
+  EXPECT_EQ(sink_.delivered().size(), 5'000u);
+  EXPECT_EQ(LoadCursor(RealFileSystem(), CursorPath(options_.path)).value()->seq, 5'000u);
+}
+
+TEST_F(PublisherThreadTest, StopDoesNotWaitForAServerThatIsAway) {
+  sink_.set_connected(false);
+  Write(10);
+  publisher_->Start();
+  publisher_->Stop(absl::Hours(1));
+  EXPECT_EQ(publisher_->counters().spool_records, 10);
+}
+
+TEST_F(PublisherThreadTest, WakesUpForAServerThatComesBack) {
+  sink_.set_connected(false);
+  publisher_->Start();
+  Write(10);
+  sink_.set_connected(true);
+  EXPECT_TRUE(sink_.AwaitDelivered(10));
+}
+
+}  // namespace
+}  // namespace lattice::audit

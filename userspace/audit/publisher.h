@@ -1,0 +1,114 @@
+// Carries the audit file to NATS: reads it by a stored cursor, hands messages to a
+// MessageSink, and moves the cursor when the sink has flushed.
+//
+//   LATTICE_ASSIGN_OR_RETURN(auto publisher, Publisher::Create(fs, clock, sink, options));
+//   publisher->Start();
+//   publisher->Written(n);              // by the recorder after each good Commit()
+//   publisher->Stop(absl::Seconds(5));  // publishes what is left, at most that long
+//
+// The promise: at least once, in order. After a failure everything since the last flush is
+// sent again under the same ids. The sink being away only makes the spool grow. Step()
+// does the work and runs on the publisher's own thread, or on a test's; Written(), Stop()
+// and counters() from any thread.
+#ifndef USERSPACE_AUDIT_PUBLISHER_H_
+#define USERSPACE_AUDIT_PUBLISHER_H_
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "userspace/audit/encoder.h"
+#include "userspace/audit/file_system.h"
+#include "userspace/audit/reader.h"
+#include "userspace/audit/sink.h"
+#include "userspace/base/clock.h"
+#include "userspace/base/rate_limit.h"
+
+namespace lattice::audit {
+
+struct PublisherOptions {
+  std::string audit_path;
+  std::string subject{kFlowSubject};
+  size_t batch_records = 512;
+  absl::Duration flush_timeout = absl::Seconds(5);
+  // The cursor is stored when the spool is empty, and at least this often otherwise: a crash
+  // sends that much again.
+  absl::Duration cursor_interval = absl::Milliseconds(200);
+  absl::Duration min_backoff = absl::Milliseconds(100);
+  absl::Duration max_backoff = absl::Seconds(5);
+  // Without Written() the file is looked at this often.
+  absl::Duration poll_interval = absl::Milliseconds(200);
+};
+
+struct PublisherCounters {
+  std::atomic<uint64_t> published{0};     // flushed
+  std::atomic<uint64_t> failed{0};        // handed over in a batch that failed; they are sent again
+  std::atomic<uint64_t> undecodable{0};   // lines that are no records, or that the sink refuses for good; skipped
+  std::atomic<int64_t> spool_records{0};  // in the file, not yet published
+};
+
+class Publisher {
+ public:
+  // Loads the cursor and counts the spool. `fs`, `clock` and `sink` must outlive this. Create it
+  // before the recorder's first Commit() and after AuditFile::Open().
+  static absl::StatusOr<std::unique_ptr<Publisher>> Create(FileSystem& fs, const Clock& clock, MessageSink& sink,
+                                                           PublisherOptions options);
+  ~Publisher();  // Stop(0)
+
+  void Start();
+  // Ends the thread. Until `drain` is over it goes on publishing what the file holds, unless the
+  // sink fails; a Flush() that is under way may take flush_timeout more. The cursor is stored.
+  void Stop(absl::Duration drain);
+  // `records` more are in the file.
+  void Written(uint64_t records);
+
+  enum class Progress { kPublished, kIdle, kNotConnected, kFailed };
+  // One batch. After kNotConnected and kFailed wait backoff().
+  Progress Step();
+  absl::Duration backoff() const { return backoff_; }
+
+  const PublisherCounters& counters() const { return counters_; }
+
+ private:
+  Publisher(FileSystem& fs, const Clock& clock, MessageSink& sink, PublisherOptions options);
+  void Run();
+  bool WaitUnlessStopping(absl::Duration timeout, bool wake_for_work);
+  absl::Duration FlushTimeout();
+  absl::Status HandOver(size_t* lines, size_t* handed_over);
+  void Skip(absl::string_view what, const absl::Status& status);
+  void BackOff();
+  Progress Fail(const absl::Status& status, size_t handed_over);
+  void MoveCursor(bool force_store);
+
+  FileSystem& fs_;
+  const Clock& clock_;
+  MessageSink& sink_;
+  const PublisherOptions options_;
+  std::unique_ptr<SegmentReader> reader_;
+  Encoder encoder_;
+  std::string message_;
+  Cursor flushed_;
+  Cursor stored_;
+  int64_t stored_at_ns_ = 0;
+  absl::Duration backoff_ = absl::ZeroDuration();
+  RateLimit failure_log_{absl::Seconds(30)};
+  RateLimit skip_log_{absl::Seconds(30)};
+  PublisherCounters counters_;
+
+  absl::Mutex mutex_;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  bool work_ ABSL_GUARDED_BY(mutex_) = false;
+  absl::Time deadline_ ABSL_GUARDED_BY(mutex_);
+  std::thread thread_;
+};
+
+}  // namespace lattice::audit
+
+#endif  // USERSPACE_AUDIT_PUBLISHER_H_

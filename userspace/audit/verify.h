@@ -1,0 +1,63 @@
+// Checks the audit files against their hash chain and digests: did anybody change,
+// remove, add or move a line?
+//
+// What it can't see: a cut at the end of the live file, unless the caller knows from
+// elsewhere how far it went (VerifyOptions). Reads only. Any thread.
+#ifndef USERSPACE_AUDIT_VERIFY_H_
+#define USERSPACE_AUDIT_VERIFY_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "userspace/audit/file_system.h"
+
+namespace lattice::audit {
+
+struct VerifyOptions {
+  // The newest record that must be there (boot and number), and its h, where known.
+  std::string last_boot;
+  uint64_t last_seq = 0;
+  std::string head;
+  size_t max_problems = 100;
+};
+
+enum class ProblemKind {
+  kUnreadable,     // a line is no record
+  kHash,           // h does not follow from the line and the one before: changed, moved, added or one missing before
+  kSequence,       // numbers leave one out, repeat or go back
+  kBoot,           // a segment holds lines of two boots
+  kPartialLine,    // a closed segment does not end with a line end
+  kDigest,         // a digest is unreadable or does not agree with its segment
+  kDigestMissing,  // a closed segment has none
+  kDigestChain,    // a digest does not name the one before
+  kCutEnd,         // the newest records are missing
+};
+absl::string_view ProblemKindName(ProblemKind kind);
+
+struct Problem {
+  ProblemKind kind;
+  std::string path;
+  uint64_t line = 0;  // from 1; 0: the file as a whole
+  std::string text;
+};
+
+struct VerifyReport {
+  uint64_t segments = 0;
+  uint64_t lines = 0;
+  std::string head;  // h of the newest line
+  // Empty: the chain was checked from its very beginning. Otherwise older segments are
+  // deleted, and this is the eventId of the oldest line, whose own h nothing confirms.
+  std::string anchor;
+  std::vector<Problem> problems;
+  bool ok() const { return problems.empty(); }
+};
+
+// An error only if the files can't be read at all; what is wrong in them is in the report.
+absl::StatusOr<VerifyReport> VerifyChain(FileSystem& fs, const std::string& audit_path, const VerifyOptions& options);
+
+}  // namespace lattice::audit
+
+#endif  // USERSPACE_AUDIT_VERIFY_H_
