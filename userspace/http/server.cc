@@ -1,0 +1,254 @@
+// Theory of operation. libmicrohttpd has an epoll of its own; that is one readable fd in our loop. When it is readable
+// or its timeout is over, MHD_run() does what can be done without blocking, and everything below is called from
+// there. Its timeout counts idle time only, so a client that sends a byte now and then would stay for ever: the
+// sweep cuts a connection that has not given a whole request in time, by shutdown(), which the library sees as its end.
+#include "userspace/http/server.h"
+
+#include <microhttpd.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cstdarg>
+#include <cstdio>
+#include <map>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "absl/memory/memory.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
+#include "absl/types/optional.h"
+#include "glog/logging.h"
+#include "userspace/base/clock.h"
+#include "userspace/base/status.h"
+#include "userspace/http/exchange.h"
+#include "userspace/http/listen.h"
+
+namespace lattice::http {
+namespace {
+
+// Request line and headers, and the buffer of the answer.
+constexpr size_t kConnectionMemoryBytes = 48 << 10;
+
+void LogLine(void*, const char* format, va_list arguments) {
+  char line[512];
+  vsnprintf(line, sizeof(line), format, arguments);
+  VLOG(1) << "libmicrohttpd: " << absl::StripTrailingAsciiWhitespace(line);
+}
+
+}  // namespace
+
+class Server::Impl {
+ public:
+  Impl(EventLoop& loop, const ServerOptions& options, Listener listener)
+      : loop_(loop), options_(options), listener_(std::move(listener)) {}
+  ~Impl();
+  absl::Status Start();
+
+  void Handle(const std::string& method, const std::string& path, Handler handler) {
+    routes_[path][method] = std::move(handler);
+  }
+  const std::string& address() const { return listener_.address(); }
+  int connections() const { return static_cast<int>(peers_.size()); }
+
+ private:
+  // An open connection.
+  struct Peer {
+    int fd;
+    bool receiving;       // between its start, or its last answer, and the end of a request
+    int64_t deadline_ns;  // of receiving
+  };
+
+  static MHD_Result OnRequest(void* cls, MHD_Connection* connection, const char* path, const char* method, const char*,
+                              const char* data, size_t* data_size, void** exchange);
+  static void OnCompleted(void* cls, MHD_Connection* connection, void** exchange, MHD_RequestTerminationCode);
+  static void OnConnection(void* cls, MHD_Connection* connection, void** peer, MHD_ConnectionNotificationCode what);
+
+  Response Dispatch(const Request& request) const;
+  void BeginReceiving(Peer* peer) const;
+  MHD_Result Send(Exchange& exchange, Response response) { return exchange.Send(streams_, std::move(response)); }
+  void Run();
+  void RunIn(absl::Duration delay);
+  void Kick();
+  void Sweep();
+  static Peer* PeerOf(MHD_Connection* connection);
+
+  EventLoop& loop_;
+  const ServerOptions options_;
+  const Listener listener_;
+  std::map<std::string, std::map<std::string, Handler>> routes_;  // path, method
+  Streams streams_{loop_, [this] { Kick(); }, {}};
+  MHD_Daemon* daemon_ = nullptr;
+  int epoll_fd_ = -1;  // the library's
+  absl::optional<EventLoop::TimerId> run_timer_;
+  bool kicked_ = false;                             // since the last MHD_run() began
+  absl::optional<EventLoop::TimerId> sweep_timer_;  // while there are connections
+  std::map<int, std::unique_ptr<Peer>> peers_;      // by fd
+};
+
+absl::Status Server::Impl::Start() {
+  const unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
+  const auto send_timeout_s = static_cast<unsigned>(std::max<int64_t>(absl::ToInt64Seconds(options_.send_timeout), 1));
+  daemon_ = MHD_start_daemon(flags, 0, nullptr, nullptr, &Impl::OnRequest, this,          //
+                             MHD_OPTION_EXTERNAL_LOGGER, &LogLine, nullptr,               // first, to log the rest
+                             MHD_OPTION_LISTEN_SOCKET, listener_.fd(),                    //
+                             MHD_OPTION_NOTIFY_COMPLETED, &Impl::OnCompleted, this,       //
+                             MHD_OPTION_NOTIFY_CONNECTION, &Impl::OnConnection, this,     //
+                             MHD_OPTION_CONNECTION_MEMORY_LIMIT, kConnectionMemoryBytes,  //
+                             MHD_OPTION_CONNECTION_LIMIT, static_cast<unsigned>(options_.max_connections),  //
+                             MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+                             static_cast<unsigned>(options_.max_connections_per_address),  //
+                             MHD_OPTION_CONNECTION_TIMEOUT, send_timeout_s,                //
+                             MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
+  if (daemon_ == nullptr) {
+    return absl::InternalError(absl::StrCat(options_.flag, "=", options_.address, ": libmicrohttpd does not start"));
+  }
+  epoll_fd_ = MHD_get_daemon_info(daemon_, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
+  return loop_.AddFd(epoll_fd_, EPOLLIN, [this](uint32_t) { Run(); });
+}
+
+Server::Impl::~Impl() {
+  if (daemon_ == nullptr) return;
+  loop_.RemoveFd(epoll_fd_);
+  // The library aborts when it is stopped with suspended connections.
+  const std::set<StreamBody*> suspended = streams_.suspended;
+  for (StreamBody* body : suspended) body->Cut();
+  MHD_run(daemon_);
+  MHD_stop_daemon(daemon_);
+  if (run_timer_.has_value()) loop_.RemoveTimer(*run_timer_);
+  if (sweep_timer_.has_value()) loop_.RemoveTimer(*sweep_timer_);
+}
+
+void Server::Impl::Run() {
+  size_t before;
+  do {
+    kicked_ = false;
+    before = peers_.size();
+    MHD_run(daemon_);
+    // The library listens again after the connection limit only in its next run.
+  } while (peers_.size() < before);
+  MHD_UNSIGNED_LONG_LONG timeout_ms = 0;
+  if (kicked_) {
+    RunIn(absl::ZeroDuration());
+  } else if (MHD_get_timeout(daemon_, &timeout_ms) == MHD_YES) {
+    RunIn(absl::Milliseconds(static_cast<int64_t>(timeout_ms)));
+  }
+}
+
+void Server::Impl::RunIn(absl::Duration delay) {
+  if (run_timer_.has_value()) loop_.RemoveTimer(*run_timer_);
+  run_timer_ = loop_.AddOnce(delay, [this] {
+    run_timer_.reset();
+    Run();
+  });
+}
+
+void Server::Impl::Kick() {
+  if (std::exchange(kicked_, true)) return;
+  RunIn(absl::ZeroDuration());  // inside Run() this is replaced by its own
+}
+
+void Server::Impl::Sweep() {
+  const int64_t now = RealClock().MonotonicNs();
+  for (const auto& [fd, peer] : peers_) {
+    if (peer->receiving && peer->deadline_ns <= now) shutdown(fd, SHUT_RDWR);  // Fails if the client was faster.
+  }
+}
+
+void Server::Impl::BeginReceiving(Peer* peer) const {
+  peer->receiving = true;
+  peer->deadline_ns = RealClock().MonotonicNs() + absl::ToInt64Nanoseconds(options_.receive_timeout);
+}
+
+Server::Impl::Peer* Server::Impl::PeerOf(MHD_Connection* connection) {
+  return static_cast<Peer*>(MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context);
+}
+
+void Server::Impl::OnConnection(void* cls, MHD_Connection* connection, void** peer,
+                                MHD_ConnectionNotificationCode what) {
+  auto* const self = static_cast<Impl*>(cls);
+  if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+    const int fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+    auto& entry = self->peers_[fd];
+    entry = std::make_unique<Peer>(Peer{.fd = fd, .receiving = true, .deadline_ns = 0});
+    self->BeginReceiving(entry.get());
+    *peer = entry.get();
+    if (!self->sweep_timer_.has_value()) {
+      const absl::Duration period =
+          std::clamp(self->options_.receive_timeout / 4, absl::Milliseconds(10), absl::Seconds(1));
+      self->sweep_timer_ = self->loop_.AddTimer(period, [self] { self->Sweep(); });
+    }
+  } else {
+    self->peers_.erase(static_cast<Peer*>(*peer)->fd);
+    if (self->peers_.empty()) self->loop_.RemoveTimer(*std::exchange(self->sweep_timer_, absl::nullopt));
+  }
+}
+
+MHD_Result Server::Impl::OnRequest(void* cls, MHD_Connection* connection, const char* path, const char* method,
+                                   const char*, const char* data, size_t* data_size, void** exchange) {
+  auto* const self = static_cast<Impl*>(cls);
+  auto* current = static_cast<Exchange*>(*exchange);
+  const size_t limit = self->options_.max_body_bytes;
+  const auto too_large = [&] { return Response::Error(413, absl::StrCat("the body has more than ", limit, " bytes")); };
+  if (current == nullptr) {  // the headers are here
+    current = new Exchange(connection, path, method);
+    *exchange = current;
+    // Answered before the body comes: who asked with "Expect: 100-continue" need not send it.
+    if (current->AnnouncesMoreThan(limit)) return self->Send(*current, too_large());
+    return MHD_YES;
+  }
+  if (*data_size > 0) {
+    current->Append(absl::string_view(data, *data_size), limit);
+    *data_size = 0;
+    return MHD_YES;
+  }
+  PeerOf(connection)->receiving = false;
+  return self->Send(*current, current->too_large() ? too_large() : self->Dispatch(current->request()));
+}
+
+void Server::Impl::OnCompleted(void* cls, MHD_Connection* connection, void** exchange, MHD_RequestTerminationCode) {
+  delete static_cast<Exchange*>(std::exchange(*exchange, nullptr));
+  static_cast<Impl*>(cls)->BeginReceiving(PeerOf(connection));
+}
+
+Response Server::Impl::Dispatch(const Request& request) const {
+  const auto route = routes_.find(request.path);
+  if (route == routes_.end()) return Response::Error(404, absl::StrCat("no such path: ", request.path));
+  const auto handler = route->second.find(request.method);
+  if (handler != route->second.end()) return handler->second(request);
+  std::vector<std::string> allowed;
+  for (const auto& [method, unused] : route->second) allowed.push_back(method);
+  if (route->second.count("GET") != 0) allowed.push_back("HEAD");
+  const std::string list = absl::StrJoin(allowed, ", ");
+  Response response = Response::Error(405, absl::StrCat(request.path, " takes ", list, " only"));
+  response.headers.emplace_back("Allow", list);
+  return response;
+}
+
+absl::StatusOr<std::unique_ptr<Server>> Server::Create(EventLoop& loop, const ServerOptions& options) {
+  LATTICE_ASSIGN_OR_RETURN(Listener listener, Listener::Open(options.address, options.flag));
+  auto impl = std::make_unique<Impl>(loop, options, std::move(listener));
+  LATTICE_RETURN_IF_ERROR(impl->Start());
+  return absl::WrapUnique(new Server(std::move(impl)));
+}
+
+Server::Server(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Server::~Server() = default;
+
+void Server::Handle(const std::string& method, const std::string& path, Handler handler) {
+  impl_->Handle(method, path, std::move(handler));
+}
+
+const std::string& Server::address() const {
+  return impl_->address();
+}
+
+int Server::connections() const {
+  return impl_->connections();
+}
+
+}  // namespace lattice::http
