@@ -1,0 +1,57 @@
+#include "userspace/dp/announce.h"
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "userspace/nats/connection.h"
+
+namespace lattice::dp {
+namespace {
+
+std::string Plural(size_t count, absl::string_view noun) {
+  return absl::StrCat(count, " ", noun, count == 1 ? "" : "s");
+}
+
+std::string DirectionPart(const DaemonState& state, const datapath::HookStatus& hook) {
+  const policy::RuleSet& rules = state.policy.rules;
+  const bool egress = hook.hook == LAT_HOOK_TC_EGRESS || hook.hook == LAT_HOOK_CGROUP_EGRESS;
+  const bool default_deny = egress ? rules.egress_default_deny : rules.ingress_default_deny;
+  return absl::StrCat(egress ? "egress" : "ingress", hook.attached ? " by " : " NOT attached, wanted by ", hook.kind,
+                      " (", Plural((egress ? rules.egress : rules.ingress).size(), "rule"), ", default ",
+                      default_deny ? "deny" : "allow", ")");
+}
+
+}  // namespace
+
+std::string EnforcementLine(const DaemonState& state, const std::vector<datapath::HookStatus>& hooks) {
+  const bool audit_mode = state.options.datapath.mode == LAT_MODE_AUDIT;
+  std::vector<std::string> parts;
+  std::string target;
+  for (const datapath::HookStatus& hook : hooks) {
+    const std::string part = DirectionPart(state, hook);
+    if (hook.target == target) {
+      absl::StrAppend(&parts.back(), ", ", part);
+    } else {
+      parts.push_back(absl::StrCat("on ", hook.target, ": ", part));
+      target = hook.target;
+    }
+  }
+  const datapath::Receipt& receipt = state.datapath->receipt();
+  parts.push_back(absl::StrCat("policy generation ", receipt.generation, " from ", state.policy.source, ", ",
+                               receipt.hash.substr(0, 12)));
+  parts.push_back(absl::StrCat("records to ", state.options.audit.path));
+  if (!state.options.nats.urls.empty()) {
+    parts.push_back(absl::StrCat("and to ", nats::RedactUrls(absl::StrJoin(state.options.nats.urls, ","))));
+  }
+  if (!state.metrics_address.empty())
+    parts.push_back(absl::StrCat("metrics at http://", state.metrics_address, "/metrics"));
+  return absl::StrCat(audit_mode ? "auditing only, nothing is dropped " : "enforcing ", absl::StrJoin(parts, "; "),
+                      state.datapath->adopted() ? "; the tables of an earlier daemon are adopted" : "");
+}
+
+std::string RemovalHint(const datapath::Options& options) {
+  const std::string pin_path =
+      options.pin_path == datapath::kDefaultPinPath ? "" : absl::StrCat(" --pin-path ", options.pin_path);
+  return absl::StrCat("`lattice dp detach --iface ", options.iface, pin_path, "`");
+}
+
+}  // namespace lattice::dp

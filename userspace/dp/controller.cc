@@ -1,0 +1,249 @@
+#include "userspace/dp/controller.h"
+
+#include <glog/logging.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "userspace/base/clock.h"
+#include "userspace/base/file.h"
+#include "userspace/base/status.h"
+#include "userspace/datapath/bpffs.h"
+#include "userspace/datapath/detach.h"
+#include "userspace/datapath/pins.h"
+#include "userspace/dp/announce.h"
+#include "userspace/dp/health.h"
+#include "userspace/dp/metrics_http.h"
+#include "userspace/dp/notify.h"
+#include "userspace/dp/preflight.h"
+#include "userspace/dp/privileges.h"
+#include "userspace/dp/seccomp.h"
+
+namespace lattice::dp {
+namespace {
+
+constexpr char kRunFolder[] = "/run/lattice";
+// A policy file of 128 k rules is about 5 MiB.
+constexpr size_t kMaxPolicyBytes = 64 << 20;
+constexpr absl::Duration kRecorderStop = absl::Seconds(10);
+constexpr absl::Duration kPublisherStop = absl::Seconds(5);
+// The client gets its answer before the socket goes.
+constexpr absl::Duration kDetachDelay = absl::Milliseconds(200);
+constexpr absl::Duration kNatsLogPeriod = absl::Seconds(1);
+
+void LogLines(const absl::Status& status) {
+  for (absl::string_view line : absl::StrSplit(status.message(), '\n')) LOG(ERROR) << line;
+}
+
+}  // namespace
+
+Controller::Controller(Options options) : state_(std::move(options)), metrics_(state_) {
+  state_.started = RealClock().Now();
+}
+
+Controller::~Controller() {
+  // The recorder's thread posts to the loop and the publisher's reads the sink: they go first.
+  state_.recorder = nullptr;
+  state_.publisher = nullptr;
+}
+
+ExitCode Controller::Run() {
+  if (const absl::Status started = Start(); !started.ok()) {
+    LogLines(started);
+    if (state_.datapath == nullptr) return StartExitCode(started);
+    LOG(ERROR) << "enforcement stays in the kernel without records; " << RemovalHint(state_.options.datapath)
+               << " removes it";
+    return kExitRuntime;
+  }
+  const absl::Status ran = loop_->Run();
+  if (!ran.ok()) Fail(ran);
+  return Stop();
+}
+
+absl::Status Controller::Start() {
+  LATTICE_ASSIGN_OR_RETURN(loop_, EventLoop::Create());
+  LATTICE_RETURN_IF_ERROR(AddSignals());  // before any thread, so that all block them
+  PolicySource source(state_.options.policy);
+  LATTICE_ASSIGN_OR_RETURN(state_.policy, Preflight(state_.options, source));
+  policy_ = std::make_unique<PolicyControl>(*loop_, state_, metrics_, std::move(source));
+  admin_ = std::make_unique<Admin>(state_, *policy_, metrics_, [this] { return Detach(); });
+  LogWarnings(state_.policy);
+  LATTICE_RETURN_IF_ERROR(Claim());
+  LATTICE_ASSIGN_OR_RETURN(watch_, InterfaceWatch::Create(*loop_, state_, [this] { OnAppear(); }));
+  if (const absl::Duration period = WatchdogPeriod(); period != absl::InfiniteDuration()) {
+    loop_->AddTimer(period, [this] {
+      if (LivenessProblems(state_, RealClock().MonotonicNs()).empty()) NotifyAlive();
+    });
+  }
+  const absl::Status attached = Attach();
+  if (!absl::IsNotFound(attached) || !state_.options.wait_iface) return attached;
+  LOG(WARNING) << "interface " << state_.options.iface() << " is not there yet: nothing is enforced; waiting for it";
+  NotifyReady(absl::StrCat("waiting for interface ", state_.options.iface()));
+  return absl::OkStatus();
+}
+
+// What only one daemon can have, before anything is in the kernel.
+absl::Status Controller::Claim() {
+  LATTICE_ASSIGN_OR_RETURN(lock_, datapath::InterfaceLock::Acquire(state_.options.iface(), kRunFolder));
+  LATTICE_RETURN_IF_ERROR(datapath::MountBpffsIfMissing(state_.options.datapath.pin_path));
+  LATTICE_RETURN_IF_ERROR(OpenServers());
+  return OpenAudit();
+}
+
+absl::Status Controller::OpenAudit() {
+  audit::AuditFileOptions options = state_.options.audit;
+  LATTICE_ASSIGN_OR_RETURN(options.boot, audit::ReadBootId());
+  const auto info =
+      datapath::ReadPinnedInfo(datapath::PinFolder(state_.options.datapath.pin_path, state_.options.datapath.iface));
+  if (info.ok()) {
+    options.rings_adopted = true;
+    options.min_next_seq = std::max<uint64_t>(info->next_seq, 1);
+  } else if (!absl::IsNotFound(info.status())) {
+    return info.status();
+  }
+  EventLoop* const loop = loop_.get();
+  options.on_disk_failing = [this, loop](bool failing) {
+    loop->Post([this, failing] { policy_->DiskFailing(failing); });
+  };
+  auto audit = audit::AuditFile::Open(audit::RealFileSystem(), RealClock(), std::move(options));
+  LATTICE_RETURN_IF_ERROR(audit.status());
+  state_.audit = *std::move(audit);
+  return absl::OkStatus();
+}
+
+absl::Status Controller::OpenServers() {
+  if (!state_.options.metrics_addr.empty()) {
+    LATTICE_ASSIGN_OR_RETURN(metrics_server_, http::Server::Create(*loop_, {.address = state_.options.metrics_addr,
+                                                                            .flag = "--metrics-addr"}));
+    state_.metrics_address = metrics_server_->address();
+    ServeMetrics(*metrics_server_, state_, metrics_);
+  }
+  if (absl::StartsWith(state_.options.admin_socket, kRunFolder)) {
+    LATTICE_RETURN_IF_ERROR(MakeDirectories(kRunFolder, 0755));
+  }
+  LATTICE_ASSIGN_OR_RETURN(admin_server_, http::Server::Create(*loop_, {.address = state_.options.admin_socket,
+                                                                        .flag = "--admin-socket",
+                                                                        .max_body_bytes = kMaxPolicyBytes}));
+  admin_->Serve(*admin_server_);
+  return absl::OkStatus();
+}
+
+absl::Status Controller::AddSignals() {
+  for (const int signal : {SIGTERM, SIGINT}) {
+    LATTICE_RETURN_IF_ERROR(loop_->AddSignal(signal, [this] { loop_->Stop(); }));
+  }
+  LATTICE_RETURN_IF_ERROR(loop_->AddSignal(SIGHUP, [this] { OnHangup(); }));
+  // A reader that goes away is an error of a write, not the end of the daemon.
+  if (::signal(SIGPIPE, SIG_IGN) == SIG_ERR) return ErrnoStatus(errno, "ignoring SIGPIPE");
+  return absl::OkStatus();
+}
+
+absl::Status Controller::Attach() {
+  LATTICE_ASSIGN_OR_RETURN(state_.datapath, datapath::Datapath::Create(state_.options.datapath, state_.policy.rules));
+  LATTICE_RETURN_IF_ERROR(DropPrivileges());
+  LATTICE_RETURN_IF_ERROR(RestrictSystemCalls(state_.options.seccomp));
+  LATTICE_RETURN_IF_ERROR(StartThreads());
+  const std::vector<datapath::HookStatus> hooks = state_.datapath->Hooks();
+  const std::string line = EnforcementLine(state_, hooks);
+  LOG(INFO) << line;
+  for (const datapath::HookStatus& hook : hooks) {
+    LOG_IF(WARNING, !hook.detail.empty())
+        << datapath::HookName(hook.hook) << " of " << hook.target << ": " << hook.detail;
+  }
+  NotifyReady(line);
+  return absl::OkStatus();
+}
+
+absl::Status Controller::StartThreads() {
+  if (!state_.options.nats.urls.empty()) {
+    state_.sink = std::make_unique<NatsSink>(state_.options.nats);
+    LATTICE_ASSIGN_OR_RETURN(state_.publisher,
+                             audit::Publisher::Create(audit::RealFileSystem(), RealClock(), *state_.sink,
+                                                      {.audit_path = state_.options.audit.path}));
+    loop_->AddTimer(kNatsLogPeriod, [this] { state_.sink->LogEvents(); });
+  }
+  RecorderOptions options;
+  options.agent_id = state_.options.audit.agent_id;
+  options.iface = state_.options.iface();
+  options.mode = state_.options.datapath.mode;
+  options.ledger_path = absl::StrCat(state_.options.audit.path, ".told");
+  options.on_written = [publisher = state_.publisher.get()](uint64_t records) {
+    if (publisher != nullptr) publisher->Written(records);
+  };
+  options.on_lines = [this](std::vector<FollowLine> lines) {
+    loop_->Post([this, lines = std::move(lines)] { admin_->Follow(lines); });
+  };
+  LATTICE_ASSIGN_OR_RETURN(state_.recorder,
+                           Recorder::Create(*state_.datapath, std::move(state_.audit), std::move(options)));
+  policy_->Published();
+  admin_->UpdateFollowing();
+  state_.recorder->Start();
+  if (state_.publisher != nullptr) state_.publisher->Start();
+  return absl::OkStatus();
+}
+
+void Controller::OnAppear() {
+  const absl::Status attached = Attach();
+  if (attached.ok() || absl::IsNotFound(attached)) return;
+  LogLines(attached);
+  Fail(attached);
+}
+
+void Controller::OnHangup() {
+  NotifyReloading();
+  const absl::Status reloaded = policy_->Reload();
+  if (state_.recorder != nullptr) {
+    state_.recorder->Reopen();
+  } else if (const absl::Status reopened = state_.audit->Reopen(); !reopened.ok()) {
+    LOG(ERROR) << "reopening the audit file: " << reopened.message();
+  }
+  NotifyReady(reloaded.ok() ? absl::StrCat("policy from ", state_.policy.source)
+                            : absl::StrCat("reload refused: ", reloaded.message()));
+}
+
+absl::StatusOr<std::vector<std::string>> Controller::Detach() {
+  // Pins first: our own descriptors keep tables and rings until every flow is ended and written.
+  LATTICE_ASSIGN_OR_RETURN(const datapath::DetachReport report,
+                           datapath::Detach(state_.options.iface(), state_.options.datapath.pin_path));
+  state_.detached = true;
+  LOG(WARNING) << "detached by order: nothing is enforced on " << state_.options.iface() << " any more";
+  loop_->AddOnce(kDetachDelay, [this] { loop_->Stop(); });
+  return report.removed;
+}
+
+ExitCode Controller::Stop() {
+  NotifyStopping();
+  bool complete = true;
+  if (state_.recorder != nullptr) {
+    if (const absl::Status stopped = state_.recorder->Stop(kRecorderStop, state_.detached); !stopped.ok()) {
+      complete = false;
+      LOG(ERROR) << "not all records are in the audit file, the kernel keeps them for the next start: "
+                 << stopped.message();
+    }
+  } else if (state_.audit != nullptr) {
+    if (const absl::Status closed = state_.audit->Close(); !closed.ok()) LOG(ERROR) << closed.message();
+  }
+  if (state_.publisher != nullptr) {
+    state_.publisher->Stop(kPublisherStop);
+    state_.sink->LogEvents();
+  }
+  if (state_.detached) {
+    LOG(INFO) << "stopped; nothing of ours is left on " << state_.options.iface();
+  } else if (state_.datapath != nullptr) {
+    LOG(INFO) << "stopped; " << state_.options.iface() << " stays enforced by the pins in "
+              << state_.datapath->pin_folder() << "; " << RemovalHint(state_.options.datapath) << " removes that";
+  }
+  if (failed_.has_value()) return *failed_;
+  return complete ? kExitOk : kExitRuntime;
+}
+
+void Controller::Fail(const absl::Status& status) {
+  LOG(ERROR) << "ending: " << status.message();
+  failed_ = state_.datapath == nullptr ? StartExitCode(status) : kExitRuntime;
+  loop_->Stop();
+}
+
+}  // namespace lattice::dp

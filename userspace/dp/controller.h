@@ -1,0 +1,71 @@
+// The daemon from its flags to its exit code.
+//
+// The order of a start: everything is checked (preflight.h), the interface is locked, the audit file
+// and the ports are opened, and only then is something put into the kernel: policy, hooks,
+// pins (datapath.h). After that privileges go (privileges.h, seccomp.h), and the threads start:
+//
+//   main       this class: signals, netlink, admin socket, metrics, policies
+//   recorder   rings -> audit file, the sweep (recorder.h)
+//   publisher  audit file -> NATS, with the threads of the NATS library (audit/publisher.h)
+//
+// A failure before anything is in the kernel changes nothing; one after it leaves enforcement as it is.
+#ifndef USERSPACE_DP_CONTROLLER_H_
+#define USERSPACE_DP_CONTROLLER_H_
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "userspace/base/event_loop.h"
+#include "userspace/datapath/lock.h"
+#include "userspace/dp/admin.h"
+#include "userspace/dp/daemon_metrics.h"
+#include "userspace/dp/exit_code.h"
+#include "userspace/dp/interface_watch.h"
+#include "userspace/dp/options.h"
+#include "userspace/dp/policy_control.h"
+#include "userspace/dp/state.h"
+#include "userspace/http/server.h"
+
+namespace lattice::dp {
+
+class Controller {
+ public:
+  explicit Controller(Options options);
+  ~Controller();
+
+  // The whole life of the daemon, errors logged.
+  ExitCode Run();
+
+ private:
+  absl::Status Start();
+  absl::Status Claim();
+  absl::Status OpenAudit();
+  absl::Status OpenServers();
+  absl::Status AddSignals();
+  absl::Status Attach();
+  absl::Status StartThreads();
+  void OnAppear();
+  void OnHangup();
+  absl::StatusOr<std::vector<std::string>> Detach();
+  ExitCode Stop();
+  void Fail(const absl::Status& status);
+
+  DaemonState state_;
+  std::unique_ptr<EventLoop> loop_;
+  DaemonMetrics metrics_;
+  std::unique_ptr<PolicyControl> policy_;
+  std::unique_ptr<Admin> admin_;
+  std::optional<datapath::InterfaceLock> lock_;
+  std::unique_ptr<http::Server> metrics_server_;
+  std::unique_ptr<http::Server> admin_server_;
+  std::unique_ptr<InterfaceWatch> watch_;
+  std::optional<ExitCode> failed_;  // why the loop was stopped, if not by a signal
+};
+
+}  // namespace lattice::dp
+
+#endif  // USERSPACE_DP_CONTROLLER_H_

@@ -1,0 +1,177 @@
+#include "userspace/dp/daemon_metrics.h"
+
+#include <glog/logging.h>
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "userspace/dp/health.h"
+#include "userspace/dp/version.h"
+#include "userspace/flow/names.h"
+
+namespace lattice::dp {
+namespace {
+
+using metrics::Type;
+
+// Rules over this many share the series "other"; `lattice dp policy show` has them all.
+constexpr size_t kMaxRuleSeries = 2000;
+
+constexpr const char* kMapNames[LAT_MAP_COUNT] = {"flows4", "flows6", "denied", "fragments"};
+constexpr const char* kErrnoNames[LAT_ERRNO_COUNT] = {"E2BIG", "ENOMEM", "EBUSY", "EEXIST", "other"};
+
+lat_direction DirectionOf(int hook) {
+  return static_cast<lat_direction>(hook % 2);
+}
+
+}  // namespace
+
+DaemonMetrics::DaemonMetrics(const DaemonState& state) : state_(state) {
+  Declare();
+  registry_.AddCollector([this](metrics::Collection& out) { Collect(out); });
+}
+
+void DaemonMetrics::Declare() {
+  const std::vector<std::string> traffic = {"iface", "direction", "verdict"};
+  packets_ = registry_.Declare(Type::kCounter, "lattice_dp_packets_total", "Packets as the hooks saw them.", traffic);
+  wire_packets_ = registry_.Declare(Type::kCounter, "lattice_dp_wire_packets_total",
+                                    "Packets on the wire: a GSO packet counts as its segments.", traffic);
+  bytes_ = registry_.Declare(Type::kCounter, "lattice_dp_bytes_total",
+                             "Bytes on the wire from the IP header on, headers of GSO segments included.", traffic);
+  denied_packets_ = registry_.Declare(Type::kCounter, "lattice_dp_denied_packets_total",
+                                      "Packets denied, or in audit mode let pass and recorded as denied, by reason.",
+                                      {"iface", "direction", "reason"});
+  flows_started_ = registry_.Declare(Type::kCounter, "lattice_dp_flows_started_total", "Flows that began.");
+  flows_ended_ = registry_.Declare(Type::kCounter, "lattice_dp_flows_ended_total", "Flows that ended.", {"reason"});
+  table_entries_ =
+      registry_.Declare(Type::kGauge, "lattice_dp_flow_table_entries",
+                        "Entries of the flow table of an address family, as of the last sweep.", {"family"});
+  table_capacity_ = registry_.Declare(Type::kGauge, "lattice_dp_flow_table_capacity",
+                                      "Entries the flow table of an address family can hold.", {"family"});
+  map_errors_ = registry_.Declare(Type::kCounter, "lattice_dp_map_update_errors_total",
+                                  "Failed updates of kernel tables.", {"map", "errno"});
+  rule_hits_ = registry_.Declare(Type::kCounter, "lattice_dp_rule_hits_total",
+                                 "Flows and denied packets that a rule decided; rules of the current policy.", {"rule"},
+                                 kMaxRuleSeries);
+  generation_ = registry_.Declare(Type::kGauge, "lattice_dp_policy_generation", "Generation of the policy in force.");
+  policy_info_ = registry_.Declare(Type::kGauge, "lattice_dp_policy_info",
+                                   "1; the label is the SHA-256 of the policy in force.", {"hash"});
+  apply_seconds_ = &registry_.AddHistogram(
+      registry_.Declare(Type::kHistogram, "lattice_dp_policy_apply_duration_seconds",
+                        "Time from the order to replace the policy until the old tables are gone."),
+      {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5});
+  apply_failures_ = &registry_.AddCounter(registry_.Declare(Type::kCounter, "lattice_dp_policy_apply_failures_total",
+                                                            "Policies refused; the one before stayed in force."));
+  enforcing_ = registry_.Declare(Type::kGauge, "lattice_dp_enforcing",
+                                 "1 if the kernel has our program at the hook, in enforce mode, with a policy.",
+                                 {"iface", "hook"});
+  audit_lost_ =
+      registry_.Declare(Type::kCounter, "lattice_dp_audit_lost_total",
+                        "Records that do not exist one by one; a loss record in the stream tells of each.", {"stage"});
+  audit_written_ =
+      registry_.Declare(Type::kCounter, "lattice_dp_audit_records_written_total", "Records written to the audit file.");
+  nats_connected_ = registry_.Declare(Type::kGauge, "lattice_dp_nats_connected",
+                                      "1 if connected to NATS; no series without --nats-url.");
+  nats_published_ = registry_.Declare(
+      Type::kCounter, "lattice_dp_nats_published_total",
+      "Records handed to NATS: ok reached the server, failed is sent again, undecodable is a damaged line.",
+      {"result"});
+  spool_ = registry_.Declare(Type::kGauge, "lattice_dp_spool_records",
+                             "Records in the audit file that are not yet published; no series without --nats-url.");
+  const metrics::FamilyId build =
+      registry_.Declare(Type::kGauge, "lattice_build_info", "1; the labels are the build.", {"version", "revision"});
+  registry_.AddGauge(build, {Version(), Revision()}).Set(1);
+}
+
+void DaemonMetrics::Collect(metrics::Collection& out) const {
+  CollectHooks(out);
+  CollectRecords(out);
+  if (state_.datapath == nullptr) return;
+  out.Set(generation_, {}, state_.datapath->receipt().generation);
+  out.Set(policy_info_, {state_.datapath->receipt().hash}, 1);
+  const auto stats = state_.datapath->ReadStats();
+  if (!stats.ok()) {
+    LOG(ERROR) << "a scrape lacks the kernel's counters: " << stats.status().message();
+    return;
+  }
+  CollectTraffic(*stats, out);
+  CollectFlows(*stats, out);
+}
+
+// Several cgroups share a hook name: it enforces if all of them do.
+void DaemonMetrics::CollectHooks(metrics::Collection& out) const {
+  std::map<metrics::LabelValues, bool> enforcing;
+  for (const datapath::HookStatus& hook : CurrentHooks(state_)) {
+    const bool on_interface = hook.hook == LAT_HOOK_TC_EGRESS || hook.hook == LAT_HOOK_TC_INGRESS;
+    const metrics::LabelValues labels = {on_interface ? state_.options.iface() : "*",
+                                         std::string(datapath::HookName(hook.hook))};
+    auto [it, first] = enforcing.try_emplace(labels, true);
+    it->second = it->second && hook.enforcing && !state_.detached;
+  }
+  for (const auto& [labels, on] : enforcing) out.Set(enforcing_, labels, on ? 1 : 0);
+}
+
+void DaemonMetrics::CollectTraffic(const datapath::Stats& stats, metrics::Collection& out) const {
+  const int hooks = state_.options.datapath.cgroups.empty() ? LAT_HOOK_CGROUP_EGRESS : LAT_HOOK_COUNT;
+  for (int hook = 0; hook < hooks; ++hook) {
+    const std::string iface = hook < LAT_HOOK_CGROUP_EGRESS ? state_.options.iface() : "*";
+    const std::string direction(flow::DirectionName(DirectionOf(hook)));
+    const datapath::HookCounters& counters = stats.hooks[hook];
+    for (int verdict = 0; verdict < LAT_VERDICT_COUNT; ++verdict) {
+      const metrics::LabelValues labels = {iface, direction,
+                                           std::string(flow::VerdictLabel(static_cast<lat_verdict>(verdict)))};
+      out.Count(packets_, labels, counters.verdict[verdict].packets);
+      out.Count(wire_packets_, labels, counters.verdict[verdict].wire_packets);
+      out.Count(bytes_, labels, counters.verdict[verdict].bytes);
+    }
+    for (int reason = 0; reason < LAT_REASON_COUNT; ++reason) {
+      const auto kernel = static_cast<lat_reason>(reason);
+      if (!flow::IsDenial(flow::FromKernelReason(kernel))) continue;
+      out.Count(denied_packets_, {iface, direction, std::string(flow::ReasonName(kernel))},
+                counters.reason_packets[reason]);
+    }
+  }
+}
+
+void DaemonMetrics::CollectFlows(const datapath::Stats& stats, metrics::Collection& out) const {
+  out.Count(flows_started_, {}, stats.events[LAT_COUNT_FLOWS_STARTED]);
+  for (int reason = LAT_END_NONE + 1; reason < LAT_END_COUNT; ++reason) {
+    out.Count(flows_ended_, {std::string(flow::EndReasonName(static_cast<lat_end_reason>(reason)))},
+              stats.events[LAT_COUNT_FLOWS_ENDED + reason]);
+  }
+  const std::pair<const char*, const datapath::TableUse*> tables[] = {{"ipv4", &stats.flows4}, {"ipv6", &stats.flows6}};
+  for (const auto& [family, use] : tables) {
+    out.Set(table_entries_, {family}, use->entries);
+    out.Set(table_capacity_, {family}, use->capacity);
+  }
+  for (int map = 0; map < LAT_MAP_COUNT; ++map) {
+    for (int error = 0; error < LAT_ERRNO_COUNT; ++error) {
+      out.Count(map_errors_, {kMapNames[map], kErrnoNames[error]}, stats.map_errors[map][error]);
+    }
+  }
+  for (const datapath::RuleHits& rule : stats.rules) {
+    out.Count(rule_hits_, {rule.name.empty() ? rule.text : rule.name}, rule.hits);
+  }
+}
+
+void DaemonMetrics::CollectRecords(metrics::Collection& out) const {
+  const audit::AuditFileCounters& audit = state_.audit_counters();
+  out.Count(audit_written_, {}, audit.written);
+  out.Count(audit_lost_, {std::string(flow::kStageDisk)}, audit.dropped_disk);
+  out.Count(audit_lost_, {std::string(flow::kStageSpoolCap)}, audit.spool_lost);
+  if (state_.recorder != nullptr) {
+    out.Count(audit_lost_, {std::string(flow::kStageDeniedTable)}, state_.recorder->lost().denied_table);
+    out.Count(audit_lost_, {std::string(flow::kStageUntracked)}, state_.recorder->lost().untracked);
+  }
+  if (state_.options.nats.urls.empty()) return;
+  out.Set(nats_connected_, {}, state_.sink != nullptr && state_.sink->is_connected() ? 1 : 0);
+  if (state_.publisher == nullptr) return;
+  const audit::PublisherCounters& published = state_.publisher->counters();
+  out.Count(nats_published_, {"ok"}, published.published);
+  out.Count(nats_published_, {"failed"}, published.failed);
+  out.Count(nats_published_, {"undecodable"}, published.undecodable);
+  out.Set(spool_, {}, static_cast<double>(published.spool_records));
+}
+
+}  // namespace lattice::dp

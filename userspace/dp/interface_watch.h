@@ -1,0 +1,57 @@
+// Keeps the programs on the interface: waits for it, attaches again within one event when it
+// was made anew, and once a second asks the kernel whether everything is still in place.
+//
+// While a hook is missing nothing is assumed: the log warns, `lattice_dp_enforcing` is 0 (it
+// asks the kernel itself), and when the hook is back a loss record of stage "unenforced" says
+// between which times packets may have passed unjudged. Main thread.
+#ifndef USERSPACE_DP_INTERFACE_WATCH_H_
+#define USERSPACE_DP_INTERFACE_WATCH_H_
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "userspace/base/event_loop.h"
+#include "userspace/base/rate_limit.h"
+#include "userspace/dp/state.h"
+#include "userspace/netlink/link_monitor.h"
+
+namespace lattice::dp {
+
+// Stage of the loss record; its count is 0, nobody counted.
+inline constexpr absl::string_view kStageUnenforced = "unenforced";
+
+class InterfaceWatch {
+ public:
+  // `on_appear` is called at each event of the interface while state.datapath is null. All must outlive this.
+  static absl::StatusOr<std::unique_ptr<InterfaceWatch>> Create(EventLoop& loop, DaemonState& state,
+                                                                std::function<void()> on_appear);
+  ~InterfaceWatch();
+
+  // Puts back what is missing now.
+  void Check();
+
+ private:
+  InterfaceWatch(EventLoop& loop, DaemonState& state, std::function<void()> on_appear)
+      : loop_(loop), state_(state), on_appear_(std::move(on_appear)) {}
+  void OnEvents();
+  std::string Missing() const;
+  void Lost(const std::string& missing);
+  void Regained();
+
+  EventLoop& loop_;
+  DaemonState& state_;
+  const std::function<void()> on_appear_;
+  std::unique_ptr<netlink::LinkMonitor> monitor_;
+  EventLoop::TimerId timer_ = 0;
+  absl::Time in_place_;                 // when all hooks were last seen there
+  std::optional<std::string> missing_;  // what is told to be missing
+  RateLimit failure_log_{absl::Seconds(30)};
+};
+
+}  // namespace lattice::dp
+
+#endif  // USERSPACE_DP_INTERFACE_WATCH_H_

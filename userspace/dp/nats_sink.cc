@@ -1,0 +1,87 @@
+#include "userspace/dp/nats_sink.h"
+
+#include <glog/logging.h>
+
+#include <utility>
+
+#include "userspace/base/clock.h"
+#include "userspace/base/status.h"
+
+namespace lattice::dp {
+namespace {
+
+// Create fails only for a file that can't be read (validated at start, so gone since then).
+constexpr int64_t kCreateIntervalNs = 5'000'000'000;
+
+}  // namespace
+
+absl::StatusOr<nats::Connection*> NatsSink::Connect() {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (connection_ != nullptr) return connection_.get();
+    const int64_t now = RealClock().MonotonicNs();
+    if (tried_ns_.has_value() && now - *tried_ns_ < kCreateIntervalNs) return create_error_;
+    tried_ns_ = now;
+  }
+  auto connection = nats::Connection::Create(options_);  // blocks
+  absl::MutexLock lock(&mutex_);
+  if (!connection.ok()) {
+    create_error_ = connection.status();
+    last_error_ = std::string(connection.status().message());
+    LOG(ERROR) << "cannot set up the NATS connection, trying again: " << connection.status().message();
+    return create_error_;
+  }
+  connection_ = *std::move(connection);
+  return connection_.get();
+}
+
+absl::Status NatsSink::Publish(absl::string_view subject, absl::string_view payload, absl::string_view msg_id) {
+  LATTICE_ASSIGN_OR_RETURN(nats::Connection* const connection, Connect());
+  return connection->Publish(subject, payload, msg_id);
+}
+
+absl::Status NatsSink::Flush(absl::Duration timeout) {
+  LATTICE_ASSIGN_OR_RETURN(nats::Connection* const connection, Connect());
+  return connection->Flush(timeout);
+}
+
+bool NatsSink::connected() {
+  const auto connection = Connect();
+  return connection.ok() && (*connection)->connected();
+}
+
+bool NatsSink::is_connected() const {
+  absl::MutexLock lock(&mutex_);
+  return connection_ != nullptr && connection_->connected();
+}
+
+std::string NatsSink::server() const {
+  absl::MutexLock lock(&mutex_);
+  return connection_ == nullptr ? "" : connection_->server();
+}
+
+std::string NatsSink::last_error() const {
+  absl::MutexLock lock(&mutex_);
+  return last_error_;
+}
+
+uint64_t NatsSink::reconnects() const {
+  absl::MutexLock lock(&mutex_);
+  return connection_ == nullptr ? 0 : connection_->reconnects();
+}
+
+void NatsSink::LogEvents() {
+  absl::MutexLock lock(&mutex_);
+  if (connection_ == nullptr) return;
+  for (const nats::Event& event : connection_->TakeEvents()) {
+    if (event.kind == nats::Event::Kind::kConnected) {
+      LOG(INFO) << "NATS: " << event.text;
+      last_error_.clear();
+    } else {
+      LOG(WARNING) << "NATS: " << event.text << "; records wait in the audit file";
+      last_error_ = event.text;
+    }
+  }
+}
+
+}  // namespace lattice::dp

@@ -1,0 +1,49 @@
+// What the daemon's main-thread parts (controller, admin socket, metrics) look at
+// together. Owned by the controller; main thread only, but for the members that say
+// otherwise in their own headers.
+#ifndef USERSPACE_DP_STATE_H_
+#define USERSPACE_DP_STATE_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/time/time.h"
+#include "userspace/audit/audit_file.h"
+#include "userspace/audit/publisher.h"
+#include "userspace/datapath/datapath.h"
+#include "userspace/dp/nats_sink.h"
+#include "userspace/dp/options.h"
+#include "userspace/dp/policy_source.h"
+#include "userspace/dp/recorder.h"
+
+namespace lattice::dp {
+
+struct DaemonState {
+  explicit DaemonState(Options daemon_options) : options(std::move(daemon_options)) {}
+
+  const Options options;
+  absl::Time started;
+  std::string metrics_address;  // with the actual port; empty: none
+
+  LoadedPolicy policy;  // in force, or to be once the interface is there
+  absl::Time policy_applied;
+
+  // The audit file cannot be written; with --audit-disk-full=deny everything is denied meanwhile.
+  bool disk_failing = false;
+  bool detached = false;
+
+  // In the order of use: what is below uses what is above, and goes first.
+  std::unique_ptr<datapath::Datapath> datapath;  // null while the interface has never been there
+  std::unique_ptr<NatsSink> sink;                // null without --nats-url, and until attached
+  std::unique_ptr<audit::Publisher> publisher;   // as sink
+  std::unique_ptr<audit::AuditFile> audit;       // until the recorder takes it
+  std::unique_ptr<Recorder> recorder;            // null until attached
+
+  const audit::AuditFileCounters& audit_counters() const {
+    return recorder != nullptr ? recorder->audit_counters() : audit->counters();
+  }
+};
+
+}  // namespace lattice::dp
+
+#endif  // USERSPACE_DP_STATE_H_

@@ -1,0 +1,242 @@
+#include "userspace/dp/views.h"
+
+#include <unistd.h>
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "nlohmann/json.hpp"
+#include "userspace/base/clock.h"
+#include "userspace/dp/health.h"
+#include "userspace/dp/hook_json.h"
+#include "userspace/dp/version.h"
+#include "userspace/flow/names.h"
+
+namespace lattice::dp {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// Names of rules and interfaces may hold any byte: what is not UTF-8 is replaced, never thrown at.
+std::string Print(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+std::string Rfc3339(absl::Time time) {
+  return absl::FormatTime(absl::RFC3339_sec, time, absl::UTCTimeZone());
+}
+
+const char* Default(bool deny) {
+  return deny ? "deny" : "allow";
+}
+
+std::string StateWord(const DaemonState& state, bool all_attached) {
+  if (state.detached) return "detached";
+  if (state.datapath == nullptr) return "waiting";
+  if (!all_attached) return "not enforcing";
+  return state.options.datapath.mode == LAT_MODE_AUDIT ? "auditing" : "enforcing";
+}
+
+Json PolicySummary(const DaemonState& state, uint64_t refused) {
+  const policy::RuleSet& rules = state.policy.rules;
+  Json json = {{"source", state.policy.source},
+               {"egressRules", rules.egress.size()},
+               {"ingressRules", rules.ingress.size()},
+               {"egressDefault", Default(rules.egress_default_deny)},
+               {"ingressDefault", Default(rules.ingress_default_deny)},
+               {"refused", refused}};
+  if (state.datapath == nullptr) return json;
+  const datapath::Receipt& receipt = state.datapath->receipt();
+  json["generation"] = receipt.generation;
+  json["hash"] = receipt.hash;
+  json["prefixes"] = receipt.prefixes;
+  json["bytes"] = receipt.bytes;
+  json["lookup"] = receipt.lookup;
+  json["applyMs"] = receipt.apply_ms;
+  json["applied"] = Rfc3339(state.policy_applied);
+  return json;
+}
+
+Json TrafficJson(const datapath::Stats& stats, bool with_cgroups) {
+  Json traffic = Json::array();
+  const int hooks = with_cgroups ? LAT_HOOK_COUNT : LAT_HOOK_CGROUP_EGRESS;
+  for (int hook = 0; hook < hooks; ++hook) {
+    for (int verdict = 0; verdict < LAT_VERDICT_COUNT; ++verdict) {
+      const lat_counters& counters = stats.hooks[hook].verdict[verdict];
+      traffic.push_back({{"hook", std::string(datapath::HookName(static_cast<lat_hook>(hook)))},
+                         {"verdict", std::string(flow::VerdictLabel(static_cast<lat_verdict>(verdict)))},
+                         {"packets", counters.packets},
+                         {"wirePackets", counters.wire_packets},
+                         {"bytes", counters.bytes}});
+    }
+  }
+  return traffic;
+}
+
+Json DeniedJson(const datapath::Stats& stats) {
+  Json denied = Json::array();
+  for (int hook = 0; hook < LAT_HOOK_COUNT; ++hook) {
+    for (int reason = 0; reason < LAT_REASON_COUNT; ++reason) {
+      const uint64_t packets = stats.hooks[hook].reason_packets[reason];
+      const auto kernel = static_cast<lat_reason>(reason);
+      if (packets == 0 || !flow::IsDenial(flow::FromKernelReason(kernel))) continue;
+      denied.push_back({{"hook", std::string(datapath::HookName(static_cast<lat_hook>(hook)))},
+                        {"reason", std::string(flow::ReasonName(kernel))},
+                        {"packets", packets}});
+    }
+  }
+  return denied;
+}
+
+Json TableJson(const datapath::TableUse& use) {
+  return {{"entries", use.entries}, {"capacity", use.capacity}};
+}
+
+Json AuditJson(const DaemonState& state) {
+  const audit::AuditFileCounters& counters = state.audit_counters();
+  Json lost = {{"disk", counters.dropped_disk.load()}, {"spool_cap", counters.spool_lost.load()}};
+  if (state.recorder != nullptr) {
+    lost["denied_table"] = state.recorder->lost().denied_table.load();
+    lost["untracked"] = state.recorder->lost().untracked.load();
+  }
+  return {{"path", state.options.audit.path},
+          {"node", state.options.audit.node},
+          {"agent", state.options.audit.agent_id},
+          {"written", counters.written.load()},
+          {"bytes", counters.written_bytes.load()},
+          {"failing", state.disk_failing},
+          {"lost", std::move(lost)}};
+}
+
+Json NatsJson(const DaemonState& state) {
+  if (state.options.nats.urls.empty()) return nullptr;
+  if (state.sink == nullptr) return {{"connected", false}, {"error", "not started"}};
+  const audit::PublisherCounters& counters = state.publisher->counters();
+  return {{"connected", state.sink->is_connected()}, {"server", state.sink->server()},
+          {"error", state.sink->last_error()},       {"reconnects", state.sink->reconnects()},
+          {"published", counters.published.load()},  {"failed", counters.failed.load()},
+          {"spool", counters.spool_records.load()}};
+}
+
+Json RuleJson(const policy::Rule& rule, bool ingress, const std::vector<datapath::RuleHits>& hits, size_t index) {
+  const uint64_t count = index < hits.size() ? hits[index].hits : 0;
+  return {{"direction", ingress ? "ingress" : "egress"},
+          {"action", rule.deny ? "deny" : "allow"},
+          {"rule", policy::PrintRule(rule)},
+          {"name", policy::RuleName(rule, ingress)},
+          {"hits", count}};
+}
+
+Json CheckLine(const char* name, bool ok, std::string detail, std::string remedy) {
+  return {{"name", name}, {"ok", ok}, {"detail", std::move(detail)}, {"remedy", ok ? "" : std::move(remedy)}};
+}
+
+}  // namespace
+
+std::string StatusJson(const DaemonState& state, uint64_t policies_refused) {
+  bool all_attached = true;
+  Json hooks = Json::array();
+  for (const datapath::HookStatus& hook : CurrentHooks(state)) {
+    all_attached = all_attached && hook.attached;
+    hooks.push_back(HookJson(hook));
+  }
+  Json json = {{"state", StateWord(state, all_attached)},
+               {"problems", ReadinessProblems(state, RealClock().MonotonicNs())},
+               {"pid", getpid()},
+               {"version", Version()},
+               {"revision", Revision()},
+               {"started", Rfc3339(state.started)},
+               {"iface", state.options.iface()},
+               {"mode", std::string(flow::ModeName(state.options.datapath.mode))},
+               {"hooks", std::move(hooks)},
+               {"policy", PolicySummary(state, policies_refused)},
+               {"audit", AuditJson(state)},
+               {"nats", NatsJson(state)},
+               {"metrics", state.metrics_address},
+               {"cgroups", state.options.datapath.cgroups}};
+  if (state.datapath == nullptr) return Print(json);
+  json["pins"] = state.datapath->pin_folder();
+  json["adopted"] = state.datapath->adopted();
+  const auto stats = state.datapath->ReadStats();
+  if (!stats.ok()) {
+    json["statsError"] = std::string(stats.status().message());
+    return Print(json);
+  }
+  json["traffic"] = TrafficJson(*stats, !state.options.datapath.cgroups.empty());
+  json["denied"] = DeniedJson(*stats);
+  json["tables"] = {
+      {"flows4", TableJson(stats->flows4)}, {"flows6", TableJson(stats->flows6)}, {"denied", TableJson(stats->denied)}};
+  return Print(json);
+}
+
+absl::StatusOr<std::string> PolicyJson(const DaemonState& state) {
+  const policy::RuleSet& rules = state.policy.rules;
+  std::vector<datapath::RuleHits> hits;
+  if (state.datapath != nullptr) {
+    auto stats = state.datapath->ReadStats();
+    if (!stats.ok()) return stats.status();
+    hits = std::move(stats->rules);
+  }
+  Json list = Json::array();
+  for (const policy::Rule& rule : rules.egress) list.push_back(RuleJson(rule, false, hits, list.size()));
+  for (const policy::Rule& rule : rules.ingress) list.push_back(RuleJson(rule, true, hits, list.size()));
+  Json json = PolicySummary(state, 0);
+  json.erase("refused");
+  json["text"] = policy::Print(rules);
+  json["rules"] = std::move(list);
+  return Print(json);
+}
+
+std::string DoctorJson(const DaemonState& state) {
+  Json checks = Json::array();
+  for (const datapath::HookStatus& hook : CurrentHooks(state)) {
+    checks.push_back({{"name", absl::StrCat("daemon.hook.", datapath::HookName(hook.hook))},
+                      {"ok", hook.attached},
+                      {"detail", absl::StrCat(hook.target, ": ", hook.attached ? "in place" : hook.detail)},
+                      {"remedy", hook.attached ? "" : "see the log of latticed-dp"}});
+  }
+  const Reasons stuck = LivenessProblems(state, RealClock().MonotonicNs());
+  checks.push_back(CheckLine("daemon.recorder", stuck.empty(), stuck.empty() ? "takes records" : stuck[0],
+                             "look at the disk of the audit file, then restart latticed-dp"));
+  checks.push_back(CheckLine("daemon.audit", !state.disk_failing, state.options.audit.path,
+                             "free space, or repair the file system; latticed-dp goes on by itself"));
+  if (!state.options.nats.urls.empty()) {
+    const bool connected = state.sink != nullptr && state.sink->is_connected();
+    const std::string error = state.sink == nullptr ? "not started" : state.sink->last_error();
+    checks.push_back(CheckLine("daemon.nats", connected, connected ? state.sink->server() : error,
+                               "records wait in the audit file; repair the server or the credentials"));
+  }
+  return Print({{"checks", std::move(checks)},
+                {"cgroups", state.options.datapath.cgroups},
+                {"maxFlows", state.options.datapath.max_flows}});
+}
+
+std::string CheckJson(const CheckReport& report) {
+  return Print({{"egressRules", report.egress_rules},
+                {"ingressRules", report.ingress_rules},
+                {"hash", report.hash},
+                {"prefixes", report.prefixes},
+                {"bytes", report.bytes},
+                {"lookup", report.lookup},
+                {"warnings", report.warnings}});
+}
+
+std::string ReceiptJson(const datapath::Receipt& receipt, const std::string& source,
+                        const std::vector<std::string>& warnings) {
+  return Print({{"generation", receipt.generation},
+                {"hash", receipt.hash},
+                {"rules", receipt.rules},
+                {"prefixes", receipt.prefixes},
+                {"bytes", receipt.bytes},
+                {"lookup", receipt.lookup},
+                {"applyMs", receipt.apply_ms},
+                {"source", source},
+                {"warnings", warnings}});
+}
+
+std::string RemovedJson(const std::vector<std::string>& removed) {
+  return Print({{"removed", removed}});
+}
+
+}  // namespace lattice::dp
