@@ -1,0 +1,26 @@
+// The commands of `lattice dp`. Each takes the words after its name and returns the exit code; each has
+// its own --help. Their files have the names of the commands.
+#ifndef TOOLS_LATTICE_COMMANDS_H_
+#define TOOLS_LATTICE_COMMANDS_H_
+
+#include <string>
+#include <vector>
+
+#include "tools/lattice/target.h"
+
+namespace lattice::cli {
+
+using Words = std::vector<std::string>;
+
+ExitCode RunStatus(const Words& words);
+ExitCode RunPolicyShow(const Words& words);
+ExitCode RunPolicyCheck(const Words& words);
+ExitCode RunPolicyApply(const Words& words);
+ExitCode RunFlows(const Words& words);
+ExitCode RunTop(const Words& words);
+ExitCode RunDetach(const Words& words);
+ExitCode RunDoctor(const Words& words);
+
+}  // namespace lattice::cli
+
+#endif  // TOOLS_LATTICE_COMMANDS_H_

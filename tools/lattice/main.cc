@@ -1,0 +1,88 @@
+// The `lattice` command line: finds the command and runs it.
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include <glog/logging.h>
+
+#include "absl/strings/str_format.h"
+#include "tools/lattice/commands.h"
+#include "userspace/dp/version.h"
+
+namespace lattice::cli {
+namespace {
+
+struct Command {
+  std::vector<std::string> path;
+  const char* arguments;
+  const char* summary;
+  ExitCode (*run)(const Words&);
+};
+
+const Command kCommands[] = {
+    {{"dp", "status"}, "", "what is enforced where, and what was recorded and lost", &RunStatus},
+    {{"dp", "policy", "show"}, "", "the policy in force", &RunPolicyShow},
+    {{"dp", "policy", "check"}, "FILE", "whether a policy file would be accepted", &RunPolicyCheck},
+    {{"dp", "policy", "apply"}, "FILE", "replace the policy until the next reload", &RunPolicyApply},
+    {{"dp", "flows"}, "", "live flows, denied attempts, or records as they come", &RunFlows},
+    {{"dp", "top"}, "", "what moves most, again and again", &RunTop},
+    {{"dp", "detach"}, "", "end enforcement: remove programs, tables and pins", &RunDetach},
+    {{"dp", "doctor"}, "", "what would stop enforcement here, and what to do", &RunDoctor},
+};
+
+// The commands that begin with `prefix`.
+std::string Overview(const Words& prefix) {
+  std::string text = "usage: lattice COMMAND [flags]\n\ncommands (each has --help):\n";
+  for (const Command& command : kCommands) {
+    if (!std::equal(prefix.begin(), prefix.end(), command.path.begin())) continue;
+    std::string words = "lattice";
+    for (const std::string& word : command.path) words += " " + word;
+    text += absl::StrFormat("  %-24s %-5s %s\n", words, command.arguments, command.summary);
+  }
+  return text;
+}
+
+bool IsHelp(const std::string& word) {
+  return word == "--help" || word == "-h" || word == "help";
+}
+
+int Run(const Words& words) {
+  for (const Command& command : kCommands) {
+    const size_t depth = command.path.size();
+    if (words.size() < depth || !std::equal(command.path.begin(), command.path.end(), words.begin())) continue;
+    return command.run(Words(words.begin() + static_cast<ptrdiff_t>(depth), words.end()));
+  }
+  if (words.size() == 1 && words[0] == "--version") {
+    absl::PrintF("%s\n", dp::VersionLine());
+    return kOk;
+  }
+  // As much of the words as some command begins with.
+  Words prefix;
+  for (const std::string& word : words) {
+    Words longer = prefix;
+    longer.push_back(word);
+    bool known = false;
+    for (const Command& command : kCommands) {
+      known = known ||
+              (longer.size() <= command.path.size() && std::equal(longer.begin(), longer.end(), command.path.begin()));
+    }
+    if (!known) break;
+    prefix = longer;
+  }
+  const bool asked = prefix.size() < words.size() && IsHelp(words[prefix.size()]);
+  if (!asked && prefix.size() < words.size()) {
+    absl::FPrintF(stderr, "lattice: there is no command \"%s\" here\n", words[prefix.size()]);
+  }
+  absl::FPrintF(asked ? stdout : stderr, "%s", Overview(prefix));
+  return asked ? kOk : kUsage;
+}
+
+}  // namespace
+}  // namespace lattice::cli
+
+int main(int argc, char** argv) {
+  FLAGS_logtostderr = true;
+  FLAGS_minloglevel = google::GLOG_ERROR;  // the modules' notes are for daemons
+  google::InitGoogleLogging(argv[0]);
+  return lattice::cli::Run({argv + 1, argv + argc});
+}

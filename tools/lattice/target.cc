@@ -1,0 +1,85 @@
+#include "tools/lattice/target.h"
+
+#include <cstdio>
+#include <filesystem>
+#include <system_error>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "userspace/base/status.h"
+#include "userspace/datapath/lock.h"
+#include "userspace/datapath/options.h"
+#include "userspace/dp/options.h"
+#include "userspace/http/client.h"
+
+namespace lattice::cli {
+namespace {
+
+// A policy of 100 k rules is compiled and swapped well within this.
+constexpr absl::Duration kTimeout = absl::Seconds(60);
+
+std::vector<std::string> Subfolders(const std::string& path) {
+  std::vector<std::string> names;
+  std::error_code error;  // no folder, no pins
+  for (const auto& entry : std::filesystem::directory_iterator(path, error)) {
+    if (entry.is_directory(error)) names.push_back(entry.path().filename().string());
+  }
+  return names;
+}
+
+absl::StatusOr<std::string> Body(const absl::StatusOr<http::ClientResponse>& answer, const Target& target) {
+  if (absl::IsUnavailable(answer.status())) {
+    return target.NotRunning();
+  }
+  LATTICE_RETURN_IF_ERROR(answer.status());
+  LATTICE_RETURN_IF_ERROR(http::StatusOf(*answer));
+  return answer->body;
+}
+
+}  // namespace
+
+ExitCode Fail(const absl::Status& status) {
+  absl::FPrintF(stderr, "lattice: %s\n", status.message());
+  return absl::IsInvalidArgument(status) ? kUsage : kFailed;
+}
+
+Target::Target(Args& args)
+    : iface_(args.Text("iface", "", "NAME", "Interface; not needed where only one has a data plane.")),
+      pin_path_(args.Text("pin-path", datapath::kDefaultPinPath, "DIR", "Where the daemon has its pins.")),
+      admin_socket_(args.Text("admin-socket", "", "PATH", "The daemon's; empty is /run/lattice/dp-<iface>.sock.")) {}
+
+absl::Status Target::Resolve() {
+  if (iface_.empty()) {
+    const std::vector<std::string> pinned = Subfolders(pin_path_);
+    if (pinned.size() != 1) {
+      return absl::InvalidArgumentError(
+          pinned.empty() ? absl::StrCat("no data plane is pinned in ", pin_path_, ": name the interface with --iface")
+                         : absl::StrCat("several interfaces have a data plane, choose one with --iface: ",
+                                        absl::StrJoin(pinned, ", ")));
+    }
+    iface_ = pinned[0];
+  }
+  LATTICE_RETURN_IF_ERROR(dp::CheckInterfaceName(iface_));
+  if (admin_socket_.empty()) {
+    LATTICE_ASSIGN_OR_RETURN(const std::string instance, datapath::InstanceName(iface_));
+    admin_socket_ = dp::DefaultAdminSocket(instance);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Target::NotRunning() const {
+  return absl::UnavailableError(absl::StrCat("latticed-dp is not running for ", iface_, ": nobody listens at ",
+                                             admin_socket_, "; start it, or name its --admin-socket"));
+}
+
+absl::StatusOr<std::string> Target::Get(const std::string& path) const {
+  return Body(http::Client(admin_socket_, {.timeout = kTimeout}).Get(path), *this);
+}
+
+absl::StatusOr<std::string> Target::Post(const std::string& path, absl::string_view body) const {
+  return Body(http::Client(admin_socket_, {.timeout = kTimeout}).Post(path, body, http::kText), *this);
+}
+
+}  // namespace lattice::cli
