@@ -1,0 +1,127 @@
+// NATS is away, goes away, or stands still: the audit file is the spool, and every record arrives.
+#include <map>
+
+#include "tests/fault/fault_test.h"
+#include "tests/testing/nats_server.h"
+
+namespace lattice::testing {
+namespace {
+
+constexpr char kSubject[] = "lattice.audit.flow";
+
+class NatsFaultTest : public FaultTest {
+ protected:
+  void SetUp() override {
+    FaultTest::SetUp();
+    auto server = NatsServer::Start({.netns = ns_->path()});
+    ASSERT_TRUE(server.ok()) << server.status();
+    server_ = std::move(*server);
+  }
+  void TearDown() override {
+    FaultTest::TearDown();
+    subscriber_ = nullptr;
+    server_ = nullptr;
+  }
+  void Subscribe() {
+    absl::StatusOr<std::unique_ptr<NatsSubscriber>> subscriber = absl::UnknownError("");
+    ns_->Run([&] { subscriber = NatsSubscriber::Subscribe(server_->url(), kSubject); });
+    ASSERT_TRUE(subscriber.ok()) << subscriber.status();
+    subscriber_ = std::move(*subscriber);
+  }
+  void StartPublishing() {
+    ASSERT_NO_FATAL_FAILURE(
+        StartDp({"--egress-allow=192.0.2.0/24", "--nats-url=" + server_->url(), "--flow-idle-timeout=1h"}));
+  }
+  void WaitForFile(size_t starts) {
+    ASSERT_TRUE(WaitUntil(
+        [&] { return dp_->Records([](const AuditRecord& r) { return r["event"] == "start"; }).size() >= starts; }));
+  }
+
+  // Everything in the file arrives. A batch that was under way when the connection broke may come twice.
+  void ExpectEveryRecordArrives() {
+    const std::vector<AuditRecord> records = dp_->Records();
+    WaitUntil([&] {
+      while (std::optional<NatsMessage> message = subscriber_->Next(absl::Milliseconds(50))) {
+        ++times_[AuditRecord::Parse(message->payload)["eventId"]];
+      }
+      return times_.size() >= records.size();
+    });
+    for (const AuditRecord& record : records) EXPECT_GE(times_[record["eventId"]], 1) << "missing: " << record;
+    EXPECT_EQ(times_.size(), records.size()) << "something arrived that is not in the file";
+  }
+  void ExpectNoneTwice() {
+    for (const auto& [id, times] : times_) EXPECT_EQ(times, 1) << id;
+  }
+  double Connected() const { return dp_->Scrape().Sum("lattice_dp_nats_connected"); }
+
+  std::unique_ptr<NatsServer> server_;
+  std::unique_ptr<NatsSubscriber> subscriber_;
+  std::map<std::string, int> times_;
+};
+
+TEST_F(NatsFaultTest, RecordsOfTheTimeBeforeNatsIsThereArriveOnceItIs) {
+  ASSERT_TRUE(server_->Stop().ok());
+  ASSERT_NO_FATAL_FAILURE(StartPublishing());
+  Send("192.0.2.9", 1000, 10'000, 500);
+  WaitForFile(500);
+  EXPECT_EQ(Connected(), 0);
+  EXPECT_TRUE(WaitUntil([&] { return dp_->Scrape().Sum("lattice_dp_spool_records") >= 500; }));
+  ASSERT_TRUE(server_->Restart().ok());
+  // The subscription must be there first: it is a plain one and gets only what comes after it. The daemon
+  // tries again after a second at the earliest.
+  Subscribe();
+  EXPECT_TRUE(WaitUntil([&] { return Connected() == 1; }));
+  ExpectEveryRecordArrives();
+  ExpectNoneTwice();
+  EXPECT_TRUE(WaitUntil([&] { return dp_->Scrape().Sum("lattice_dp_spool_records") == 0; }));
+}
+
+TEST_F(NatsFaultTest, RecordsOfAnOutageArriveAfterIt) {
+  Subscribe();
+  ASSERT_NO_FATAL_FAILURE(StartPublishing());
+  Send("192.0.2.9", 1000, 10'000, 200);
+  WaitForFile(200);
+  ExpectEveryRecordArrives();
+  subscriber_ = nullptr;
+  ASSERT_TRUE(server_->Stop().ok());
+  EXPECT_TRUE(WaitUntil([&] { return Connected() == 0; }));
+  Send("192.0.2.10", 1000, 10'000, 300);
+  WaitForFile(500);
+  // A restart of the daemon in the outage changes nothing: the cursor is stored.
+  ASSERT_EQ(dp_->Stop(), 0) << dp_->log();
+  ASSERT_TRUE(dp_->Start().ok()) << dp_->log();
+  ASSERT_TRUE(server_->Restart().ok());
+  Subscribe();
+  ExpectEveryRecordArrives();
+  ExpectNoneTwice();
+}
+
+TEST_F(NatsFaultTest, AServerThatStandsStillHoldsNothingUp) {
+  Subscribe();
+  ASSERT_NO_FATAL_FAILURE(StartPublishing());
+  Send("192.0.2.9", 1000, 10'000, 100);
+  WaitForFile(100);
+  ASSERT_TRUE(WaitUntil([&] { return dp_->Scrape().Sum("lattice_dp_spool_records") == 0; }));
+  ASSERT_TRUE(server_->Pause().ok());
+  Send("192.0.2.10", 1000, 10'000, 400);
+  WaitForFile(500);  // the file doesn't wait for NATS
+  EXPECT_TRUE(dp_->Cli({"status"}).ok());
+  EXPECT_GT(dp_->Scrape().Sum("lattice_dp_spool_records"), 0);
+  ASSERT_TRUE(server_->Resume().ok());
+  ExpectEveryRecordArrives();
+}
+
+TEST_F(NatsFaultTest, StoppingTheDaemonWithADeadServerEndsInTimeAndNothingIsLost) {
+  Subscribe();
+  ASSERT_NO_FATAL_FAILURE(StartPublishing());
+  ASSERT_TRUE(server_->Pause().ok());
+  Send("192.0.2.9", 1000, 10'000, 100);
+  WaitForFile(100);
+  EXPECT_EQ(dp_->Stop(), 0) << dp_->log();
+  ASSERT_TRUE(server_->Resume().ok());
+  ASSERT_TRUE(dp_->Start().ok()) << dp_->log();
+  ExpectEveryRecordArrives();
+}
+
+}  // namespace
+}  // namespace lattice::testing

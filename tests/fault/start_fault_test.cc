@@ -1,0 +1,169 @@
+// Starts that must be refused: with the exit code of their kind, a message that names the cause and the
+// remedy, and nothing changed.
+//
+// Elsewhere: an empty list denies all (e2e verdict_test), a kernel without a feature (tests/vm), the slower
+// table over the memory budget (unit compiler_test, integration datapath_policy_test).
+#include <bpf/bpf.h>
+#include <lattice/abi.h>
+
+#include "absl/strings/str_cat.h"
+#include "tests/fault/fault_test.h"
+#include "tests/testing/tcx_chain.h"
+#include "userspace/base/file.h"
+
+namespace lattice::testing {
+namespace {
+
+constexpr int kUsage = 2, kRefused = 3;
+
+class StartFaultTest : public FaultTest {
+ protected:
+  // A start with `args` ends with `code` and says each of `words`, and wg0 is as it was.
+  void ExpectRefused(std::vector<std::string> args, int code, const std::vector<std::string>& words,
+                     const std::string& iface = "wg0") {
+    LatticedDp dp(*ns_, std::move(args), iface);
+    const CommandResult end = dp.RunToItsEnd();
+    EXPECT_EQ(end.exit_code, code) << end;
+    for (const std::string& word : words) EXPECT_THAT(end.out + end.err, ::testing::HasSubstr(word));
+    EXPECT_EQ(Programs(TcxHook::kEgress), 0u);
+    EXPECT_EQ(Programs(TcxHook::kIngress), 0u);
+    EXPECT_TRUE(FolderEntries(dp.pin_folder()).empty());
+  }
+  size_t Programs(TcxHook hook) const {
+    auto programs = TcxPrograms(*ns_, "wg0", hook);
+    EXPECT_TRUE(programs.ok()) << programs.status();
+    return programs.value_or(std::vector<uint32_t>()).size();
+  }
+};
+
+TEST_F(StartFaultTest, AnInterfaceThatIsNotThereIsNamed) {
+  ExpectRefused({"--egress-allow=0.0.0.0/0"}, kRefused, {"wg7", "--wait-iface"}, "wg7");
+}
+
+TEST_F(StartFaultTest, WithoutPrivilegesTheMissingCapabilityIsNamed) {
+  LatticedDp dp(*ns_, {});
+  const CommandResult end = RunCommand(ns_->Inside(
+      {"setpriv", "--bounding-set=-all", "--inh-caps=-all", BinaryPath("latticed-dp"), "--iface=wg0",
+       "--pin-path=" + dp.pin_path(), "--admin-socket=" + dp.admin_socket(), "--audit-log=" + dp.audit_log()}));
+  EXPECT_EQ(end.exit_code, kRefused) << end;
+  EXPECT_THAT(end.err, ::testing::HasSubstr("CAP_"));
+  EXPECT_EQ(Programs(TcxHook::kEgress), 0u);
+}
+
+TEST_F(StartFaultTest, ABadRuleIsNamedWithItsTextAndWhatWasExpected) {
+  ExpectRefused({"--egress-allow=10.42.0.10/32", "--egress-allow=10.42.0.999/32"}, kUsage,
+                {"10.42.0.999/32", "--egress-allow"});
+  ExpectRefused({"--egress-allow=10.0.0.0/8:70000"}, kUsage, {"70000", "port"});
+}
+
+TEST_F(StartFaultTest, ABadPolicyFileIsNamedWithItsLine) {
+  TempDir dir;
+  const std::string path = dir.File("policy");
+  ASSERT_TRUE(WriteFileAtomically(path, "10.42.0.10/32\n# comment\nallow nonsense\n", 0644).ok());
+  ExpectRefused({"--policy-file=" + path}, kUsage, {absl::StrCat(path, ":3"), "nonsense"});
+  ExpectRefused({"--policy-file=" + dir.File("missing")}, kRefused, {dir.File("missing")});
+}
+
+TEST_F(StartFaultTest, AnAuditPathThatCantBeWrittenIsNamed) {
+  TempDir dir;
+  ASSERT_TRUE(WriteFileAtomically(dir.File("file"), "", 0644).ok());
+  ExpectRefused({"--audit-log=" + dir.File("file/audit.jsonl")}, kRefused, {"--audit-log", dir.File("file")});
+  ExpectRefused({"--audit-log=" + dir.File("no/such/folder/audit.jsonl")}, kRefused, {"--audit-log"});
+}
+
+TEST_F(StartFaultTest, AMetricsPortInUseIsNamed) {
+  auto taken = BoundSocket(*ns_, SOCK_STREAM, {"127.0.0.1", 9478});
+  ASSERT_TRUE(taken.ok()) << taken.status();
+  ExpectRefused({}, kRefused, {"127.0.0.1:9478", "--metrics-addr"});
+}
+
+TEST_F(StartFaultTest, ASecondDaemonNamesTheFirstAndLeavesItAlone) {
+  ASSERT_NO_FATAL_FAILURE(StartDp({"--egress-allow=192.0.2.0/24:53"}));
+  LatticedDp second(*ns_, {"--egress-allow=0.0.0.0/0", "--metrics-addr="});
+  const CommandResult end = second.RunToItsEnd();
+  EXPECT_EQ(end.exit_code, kRefused) << end;
+  EXPECT_THAT(end.err, ::testing::HasSubstr(absl::StrCat(dp_->pid())));
+  EXPECT_TRUE(dp_->running());
+  EXPECT_EQ(Programs(TcxHook::kEgress), 1u);
+  EXPECT_EQ(Enforcing(), 2);
+  Send("192.0.2.9", 1000, 54, 1);
+  EXPECT_TRUE(dp_->WaitForRecord([](const AuditRecord& r) { return r["event"] == "denied"; }).has_value());
+}
+
+TEST_F(StartFaultTest, PinsOfAnotherLayoutAreRefusedAndGoOnEnforcing) {
+  ASSERT_NO_FATAL_FAILURE(StartDp({"--egress-allow=192.0.2.0/24:53"}));
+  ASSERT_EQ(dp_->Stop(), 0);
+  UniqueFd info(::bpf_obj_get((dp_->pin_folder() + "/info").c_str()));
+  ASSERT_TRUE(info.ok());
+  const uint32_t key = 0;
+  lat_info value;
+  ASSERT_EQ(::bpf_map_lookup_elem(info.get(), &key, &value), 0);
+  ASSERT_EQ(value.abi_version, uint32_t{LATTICE_ABI_VERSION});
+  value.abi_version = LATTICE_ABI_VERSION + 1;
+  ASSERT_EQ(::bpf_map_update_elem(info.get(), &key, &value, BPF_EXIST), 0);
+  const CommandResult end = dp_->RunToItsEnd();
+  EXPECT_EQ(end.exit_code, kRefused) << end;
+  for (const std::string& word : {std::string("layout"), std::string("lattice dp detach"), dp_->pin_folder()}) {
+    EXPECT_THAT(end.err, ::testing::HasSubstr(word));
+  }
+  EXPECT_EQ(Programs(TcxHook::kEgress), 1u);
+  TunCounter out(*tun_, [](absl::string_view packet) { return IsFor(packet, "192.0.2.9"); });
+  Send("192.0.2.9", 1000, 53, 2);  // one allowed, one denied
+  EXPECT_TRUE(WaitUntil([&] { return out.count() == 1; }));
+  // The remedy works.
+  EXPECT_TRUE(dp_->Cli({"detach"}).ok());
+  EXPECT_TRUE(dp_->Start().ok()) << dp_->log();
+}
+
+TEST_F(StartFaultTest, AForeignProgramBeforeOursIsReported) {
+  ASSERT_NO_FATAL_FAILURE(StartDp({}));
+  {
+    auto foreign = AttachForeignProgram(*ns_, "wg0", TcxHook::kEgress);
+    ASSERT_TRUE(foreign.ok()) << foreign.status();
+    EXPECT_EQ(Programs(TcxHook::kEgress), 2u);
+    EXPECT_TRUE(WaitUntil([&] { return dp_->Cli({"status"}).out.find("foreign") != std::string::npos; }))
+        << dp_->Cli({"status"});
+    const CommandResult doctor = dp_->Cli({"doctor"});
+    EXPECT_THAT(doctor.out, ::testing::HasSubstr("foreign"));
+    EXPECT_NE(doctor.exit_code, 0);
+  }
+  EXPECT_THAT(dp_->Cli({"status"}).out, ::testing::Not(::testing::HasSubstr("foreign")));
+}
+
+TEST_F(StartFaultTest, AHundredThousandRulesAreTaken) {
+  TempDir dir;
+  std::string text;
+  for (int i = 0; i < 100'000; ++i) {
+    absl::StrAppend(&text, "10.", i / 65536, ".", i / 256 % 256, ".", i % 256, "/32:", 1 + i % 7, "\n");
+  }
+  absl::StrAppend(&text, "192.0.2.9:53\n");
+  ASSERT_TRUE(WriteFileAtomically(dir.File("policy"), text, 0644).ok());
+  ASSERT_NO_FATAL_FAILURE(StartDp({"--policy-file=" + dir.File("policy")}));
+  TunCounter out(*tun_, [](absl::string_view packet) { return IsFor(packet, "192.0.2.9"); });
+  Send("192.0.2.9", 1000, 53, 2);
+  EXPECT_TRUE(WaitUntil([&] { return out.count() == 1; }));
+  EXPECT_EQ(dp_->Scrape().Sum("lattice_dp_enforcing"), 2);
+}
+
+TEST_F(StartFaultTest, APolicyThatDoesNotFitIsRefusedAndTheOldOneStays) {
+  ASSERT_NO_FATAL_FAILURE(StartDp({"--egress-allow=192.0.2.9:53", "--policy-memory=2MiB"}));
+  std::string text;
+  for (int i = 0; i < 140'000; ++i) {
+    absl::StrAppend(&text, 11 + i % 100, ".", i / 100 % 256, ".", i / 25600, ".", i % 7, "/32\n");
+  }
+  const CommandResult too_many = dp_->ApplyPolicy(text);
+  EXPECT_NE(too_many.exit_code, 0);
+  EXPECT_THAT(too_many.err + too_many.out, ::testing::HasSubstr("140000"));
+  const CommandResult too_large = dp_->ApplyPolicy(text.substr(0, text.rfind('\n', text.size() * 5 / 7) + 1));
+  EXPECT_NE(too_large.exit_code, 0);
+  EXPECT_THAT(too_large.err + too_large.out, ::testing::HasSubstr("--policy-memory"));
+  const MetricsText metrics = dp_->Scrape();
+  EXPECT_EQ(metrics.Sum("lattice_dp_policy_apply_failures_total"), 2);
+  EXPECT_EQ(metrics.Sum("lattice_dp_policy_generation"), 1);
+  TunCounter out(*tun_, [](absl::string_view packet) { return IsFor(packet, "192.0.2.9"); });
+  Send("192.0.2.9", 1000, 53, 2);
+  EXPECT_TRUE(WaitUntil([&] { return out.count() == 1; }));
+}
+
+}  // namespace
+}  // namespace lattice::testing
