@@ -2,62 +2,43 @@
  * both directions, and lives as long as its flow.
  *
  * Counters are atomic adds and never need a lock. Everything else in an entry
- * changes only under its claim (`ended` 0 -> 1); who does not get the claim judges
+ * changes only under its claim (enum lat_claim); who does not get the claim judges
  * its packet without changing the entry. The end record takes the counters out
  * by exchange, so a packet that another CPU counts at that moment is counted
  * once, in the record or in what comes after it.
  *
- * Entries are deleted by the sweep only, after they were idle for longer than
- * any program runs. A flow that begins where an old one has ended reuses the
- * entry in place. */
+ * Entries are deleted by the sweep only, a margin after packets take them for over:
+ * whoever saw one alive has counted its packet by then. A packet that finds an entry
+ * in the moment of its deletion passes untracked, which a loss record tells. A flow
+ * that begins where an old one has ended reuses the entry in place. */
 #ifndef BPF_FLOW_H_
 #define BPF_FLOW_H_
 
+#include "audited.h"
 #include "maps.h"
 #include "packet.h"
 #include "policy.h"
 #include "record.h"
 #include "stats.h"
 
-/* Two ticks more than the limit: a program that saw the entry alive has ended
- * before another one may find it expired. */
-#define LAT_MARGIN_JIFFIES 2
-
+/* Keys are copied: kernel 6.1 takes none from memory that a caller passed in. */
 static __always_inline struct lat_flow* lat_flow_find(const struct lat_flow6_key* key, lat_u8 is_v6) {
-  if (is_v6) return bpf_map_lookup_elem(&flows6, key);
+  if (is_v6) {
+    struct lat_flow6_key key6 = *key;
+    return bpf_map_lookup_elem(&flows6, &key6);
+  }
   struct lat_flow4_key key4;
   lat_key4_from6(&key4, key);
   return bpf_map_lookup_elem(&flows4, &key4);
 }
 
-static __always_inline int lat_flow_claim(struct lat_flow* flow) {
-  return __sync_val_compare_and_swap(&flow->ended, 0, 1) == 0;
+/* Answers LAT_CLAIM_NONE, or who has the claim already. */
+static __always_inline enum lat_claim lat_flow_claim(struct lat_flow* flow, enum lat_claim as) {
+  return __sync_val_compare_and_swap(&flow->ended, LAT_CLAIM_NONE, as);
 }
 
 static __always_inline void lat_flow_release(struct lat_flow* flow) {
-  __sync_lock_test_and_set(&flow->ended, 0);
-}
-
-/* What the hot path may take from the cache without a further question. */
-static __always_inline int lat_flow_is_plain(const struct lat_flow* flow, lat_u32 direction, lat_u8 tcp_flags,
-                                             lat_u64 now) {
-  return flow->generation == *(volatile lat_u32*)&lat_info.generation && flow->verdict[direction] == LAT_ALLOW &&
-         !flow->ended && (__s64)(now - flow->last_seen_jiffies) <= (__s64)lat_config.idle_jiffies &&
-         !(tcp_flags & (LAT_TCP_SYN | (lat_u8)~flow->tcp_flags[direction]));
-}
-
-static __always_inline void lat_flow_count(struct lat_flow* flow, lat_u32 direction, lat_u32 bytes, lat_u32 wire) {
-  __sync_fetch_and_add(&flow->packets[direction], 1);
-  __sync_fetch_and_add(&flow->bytes[direction], bytes);
-  if (wire > 1) __sync_fetch_and_add(&flow->gso_extra[direction], wire - 1);
-}
-
-static __always_inline void lat_flow_take_packet(struct lat_flow* flow, const struct lat_packet* packet, lat_u64 now) {
-  lat_u32 direction = packet->direction & 1;
-  lat_u32 tcp_flags = packet->tcp_flags;
-  flow->last_seen_jiffies = now;
-  lat_flow_count(flow, direction, packet->bytes, packet->wire);
-  if (tcp_flags & ~flow->tcp_flags[direction]) __sync_fetch_and_or(&flow->tcp_flags[direction], tcp_flags);
+  __sync_lock_test_and_set(&flow->ended, LAT_CLAIM_NONE);
 }
 
 /* RST either way, or FIN both ways. */
@@ -67,16 +48,52 @@ static __always_inline enum lat_end_reason lat_flow_closed(const struct lat_flow
   return out & in & LAT_TCP_FIN ? LAT_END_FIN : LAT_END_NONE;
 }
 
-/* Why the flow is over for a packet with `tcp_flags`, or LAT_END_NONE. */
-static __always_inline enum lat_end_reason lat_flow_over(const struct lat_flow* flow, lat_u32 tcp_flags, lat_u64 now) {
+/* What the hot path may take from the cache without a further question. */
+static __always_inline int lat_flow_is_plain(const struct lat_flow* flow, lat_u32 direction, lat_u8 tcp_flags,
+                                             lat_u64 now) {
+  return flow->generation == *(volatile lat_u32*)&lat_info.generation && flow->verdict[direction] == LAT_ALLOW &&
+         !flow->ended && (__s64)(now - flow->last_seen_jiffies) <= (__s64)lat_config.idle_jiffies &&
+         !(tcp_flags & (LAT_TCP_SYN | (lat_u8)~flow->tcp_flags[direction])) && !lat_flow_closed(flow);
+}
+
+static __always_inline void lat_flow_count(struct lat_flow* flow, lat_u32 direction, lat_u32 bytes, lat_u32 wire) {
+  __sync_fetch_and_add(&flow->packets[direction], 1);
+  __sync_fetch_and_add(&flow->bytes[direction], bytes);
+  if (wire > 1) __sync_fetch_and_add(&flow->gso_extra[direction], wire - 1);
+}
+
+/* A packet that passes and that no entry counts. */
+static __always_inline void lat_flow_untracked(const struct lat_packet* packet) {
+  lat_count_many(LAT_COUNT_UNTRACKED_PACKETS, packet->wire);
+  lat_count_many(LAT_COUNT_UNTRACKED_BYTES, packet->bytes);
+  lat_count_reason(packet->key.scope, packet->direction, LAT_REASON_UNTRACKED);
+}
+
+static __always_inline void lat_flow_take_packet(struct lat_flow* flow, const struct lat_packet* packet, lat_u64 now) {
+  lat_u32 direction = packet->direction & 1;
+  lat_u32 tcp_flags = packet->tcp_flags;
+  if (flow->ended == LAT_CLAIM_DYING) {
+    lat_flow_untracked(packet);
+    return;
+  }
+  /* What comes after the close does not keep the entry alive. */
+  if (!lat_flow_closed(flow)) flow->last_seen_jiffies = now;
+  lat_flow_count(flow, direction, packet->bytes, packet->wire);
+  if (tcp_flags & ~flow->tcp_flags[direction]) __sync_fetch_and_or(&flow->tcp_flags[direction], tcp_flags);
+}
+
+/* Why the flow is over for a packet with `tcp_flags`, or LAT_END_NONE. `margin`: 0 for
+ * packets, lat_config.margin_jiffies for the sweep. */
+static __always_inline enum lat_end_reason lat_flow_over(const struct lat_flow* flow, lat_u32 tcp_flags, lat_u64 now,
+                                                         lat_u64 margin) {
   __s64 idle = now - flow->last_seen_jiffies;
   lat_u32 opening = (tcp_flags & (LAT_TCP_SYN | LAT_TCP_ACK)) == LAT_TCP_SYN;
   enum lat_end_reason closed = lat_flow_closed(flow);
-  if (closed && (opening || idle > (__s64)(lat_config.linger_jiffies + LAT_MARGIN_JIFFIES))) return closed;
+  if (closed && (opening || idle > (__s64)(lat_config.linger_jiffies + margin))) return closed;
   lat_u32 established = flow->tcp_flags[LAT_EGRESS] & flow->tcp_flags[LAT_INGRESS] & LAT_TCP_SYN;
   lat_u64 limit = lat_config.idle_jiffies;
   if (established && lat_config.tcp_idle_jiffies > limit) limit = lat_config.tcp_idle_jiffies;
-  return idle > (__s64)(limit + LAT_MARGIN_JIFFIES) ? LAT_END_IDLE : LAT_END_NONE;
+  return idle > (__s64)(limit + margin) ? LAT_END_IDLE : LAT_END_NONE;
 }
 
 /* Makes *flow the flow that `packet` begins: all but the counters. */
@@ -112,10 +129,11 @@ static __always_inline void lat_flow_vacate(struct lat_flow* flow, lat_u32 no_re
   flow->flags = LAT_FLOW_VACANT | (no_reply ? LAT_FLOW_NO_REPLY : 0);
 }
 
-static __always_inline long lat_flow_insert(const struct lat_packet* packet, const struct lat_flow* fresh) {
-  long error;
+static __noinline int lat_flow_insert(const struct lat_packet* packet, const struct lat_flow* fresh) {
+  int error;
   if (packet->is_v6) {
-    error = bpf_map_update_elem(&flows6, &packet->key, fresh, BPF_NOEXIST);
+    struct lat_flow6_key key6 = packet->key;
+    error = bpf_map_update_elem(&flows6, &key6, fresh, BPF_NOEXIST);
   } else {
     struct lat_flow4_key key4;
     lat_key4_from6(&key4, &packet->key);
@@ -126,7 +144,7 @@ static __always_inline long lat_flow_insert(const struct lat_packet* packet, con
 }
 
 /* No room for the flow: what --on-table-full says; any other error denies. */
-static __always_inline void lat_flow_refused(struct lat_packet* packet, struct lat_judgement* judgement, long error) {
+static __always_inline void lat_flow_refused(struct lat_packet* packet, struct lat_judgement* judgement, int error) {
   if (error != -7 /* E2BIG */) {
     judgement->verdict = LAT_DENY;
     judgement->reason = LAT_REASON_INTERNAL;
@@ -134,9 +152,7 @@ static __always_inline void lat_flow_refused(struct lat_packet* packet, struct l
   }
   lat_count(LAT_COUNT_FLOW_TABLE_FULL);
   if (lat_config.table_full_allow) {
-    lat_count_many(LAT_COUNT_UNTRACKED_PACKETS, packet->wire);
-    lat_count_many(LAT_COUNT_UNTRACKED_BYTES, packet->bytes);
-    lat_count_reason(packet->key.scope, packet->direction, LAT_REASON_UNTRACKED);
+    lat_flow_untracked(packet);
     lat_count_rule(judgement->rule);
     packet->untracked = 1;
     return;
@@ -149,20 +165,12 @@ static __always_inline void lat_flow_refused(struct lat_packet* packet, struct l
 /* A packet that has no entry and that the policy has judged. */
 LAT_FUNCTION int lat_flow_start(struct __sk_buff* skb, struct lat_packet* packet, struct lat_judgement* judgement) {
   if (!packet || !judgement) return 0;
-  lat_u64 now = bpf_jiffies64();
+  if (judgement->verdict != LAT_ALLOW) return 0;
+  lat_u64 now = bpf_jiffies64(), now_ns = bpf_ktime_get_ns();
   struct lat_flow fresh = {};
-  if (judgement->verdict != LAT_ALLOW) {
-    /* In audit mode it passes, and the answer must not look like a flow that
-     * was opened from outside. */
-    if (*(volatile lat_u32*)&lat_info.mode != LAT_MODE_AUDIT) return 0;
-    fresh.last_seen_jiffies = now;
-    lat_flow_vacate(&fresh, 1);
-    lat_flow_insert(packet, &fresh);
-    return 0;
-  }
-  lat_u64 now_ns = bpf_ktime_get_ns();
   struct lat_record* record = bpf_ringbuf_reserve(&flow_ring, sizeof(*record), 0);
-  lat_flow_begin(skb, &fresh, packet, judgement, !packet->begins, now, now_ns);
+  lat_u32 no_reply = !packet->begins || lat_is_audited_answer(packet, now);
+  lat_flow_begin(skb, &fresh, packet, judgement, no_reply, now, now_ns);
   lat_u32 egress = packet->direction == LAT_EGRESS;
   fresh.packets[LAT_EGRESS] = egress;
   fresh.packets[LAT_INGRESS] = !egress;
@@ -170,17 +178,21 @@ LAT_FUNCTION int lat_flow_start(struct __sk_buff* skb, struct lat_packet* packet
   fresh.bytes[LAT_INGRESS] = egress ? 0 : packet->bytes;
   fresh.gso_extra[LAT_EGRESS] = egress ? packet->wire - 1 : 0;
   fresh.gso_extra[LAT_INGRESS] = egress ? 0 : packet->wire - 1;
-  if (record) fresh.flags |= LAT_FLOW_REPORTED;
-  long error = lat_flow_insert(packet, &fresh);
-  if (!record) {
-    lat_count(LAT_COUNT_FLOW_RING_FULL);
-  } else if (error) {
-    bpf_ringbuf_discard(record, 0);
-  } else {
+  int error;
+  if (record) {
+    fresh.flags |= LAT_FLOW_REPORTED;
+    error = lat_flow_insert(packet, &fresh);
     lat_record_flow(record, &packet->key, &fresh, now, now_ns);
     lat_record_totals(record, &fresh);
     record->event = LAT_EVENT_START;
-    bpf_ringbuf_submit(record, 0);
+    if (error) {
+      bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);
+    } else {
+      bpf_ringbuf_submit(record, 0);
+    }
+  } else {
+    error = lat_flow_insert(packet, &fresh);
+    lat_count(LAT_COUNT_FLOW_RING_FULL);
   }
   if (!error) {
     lat_flow_begun(judgement);
@@ -204,8 +216,14 @@ LAT_FUNCTION int lat_flow_restart(struct __sk_buff* skb, struct lat_packet* pack
   lat_u64 now = bpf_jiffies64(), now_ns = bpf_ktime_get_ns();
   lat_policy_judge(packet, packet->direction, judgement);
   lat_u32 allowed = judgement->verdict == LAT_ALLOW;
-  if (!lat_flow_claim(flow)) {
+  if (lat_flow_claim(flow, LAT_CLAIM_HELD)) {
     if (allowed) lat_flow_take_packet(flow, packet, now);
+    return 0;
+  }
+  if (lat_flow_find(&packet->key, packet->is_v6) != flow) {
+    /* Deleted since, and its memory is another flow's. */
+    lat_flow_release(flow);
+    if (allowed) lat_flow_untracked(packet);
     return 0;
   }
   lat_u32 flags = flow->flags;
@@ -219,13 +237,13 @@ LAT_FUNCTION int lat_flow_restart(struct __sk_buff* skb, struct lat_packet* pack
     /* Who was refused may be answered only after asking again by a new connection. */
     lat_u32 remembers = (flags & LAT_FLOW_VACANT) && (flags & LAT_FLOW_NO_REPLY) && !ended;
     lat_u32 opens = packet->direction == LAT_EGRESS || (packet->key.proto == 6 && packet->begins);
-    lat_flow_begin(skb, flow, packet, judgement, !packet->begins || (remembers && !opens), now, now_ns);
+    lat_u32 no_reply = !packet->begins || (remembers && !opens) || lat_is_audited_answer(packet, now);
+    lat_flow_begin(skb, flow, packet, judgement, no_reply, now, now_ns);
     lat_flow_begun(judgement);
     lat_flow_take_packet(flow, packet, now);
     lat_record_progress(&packet->key, flow, LAT_EVENT_START, now, now_ns);
   } else {
-    lat_flow_vacate(flow,
-                    *(volatile lat_u32*)&lat_info.mode == LAT_MODE_AUDIT || (!ended && flags & LAT_FLOW_NO_REPLY));
+    lat_flow_vacate(flow, !ended && flags & LAT_FLOW_NO_REPLY);
   }
   lat_flow_release(flow);
   return 0;
@@ -239,7 +257,7 @@ LAT_FUNCTION int lat_flow_rejudge(struct lat_packet* packet, struct lat_flow* fl
   lat_u32 started = flow->started_by & 1;
   lat_policy_judge(packet, started, judgement);
   lat_u32 stays = judgement->verdict == LAT_ALLOW;
-  if (!lat_flow_claim(flow)) return stays;
+  if (lat_flow_claim(flow, LAT_CLAIM_HELD)) return stays;
   if (!(flow->flags & LAT_FLOW_VACANT) && flow->generation != judgement->generation) {
     if (stays) {
       flow->verdict[started] = LAT_ALLOW;
@@ -265,7 +283,7 @@ static __always_inline void lat_flow_ask(const struct lat_packet* packet, struct
                                          struct lat_judgement* judgement) {
   lat_u32 direction = packet->direction & 1;
   lat_policy_judge(packet, direction, judgement);
-  if (judgement->verdict != LAT_ALLOW || !lat_flow_claim(flow)) return;
+  if (judgement->verdict != LAT_ALLOW || lat_flow_claim(flow, LAT_CLAIM_HELD)) return;
   if (flow->generation == judgement->generation && !(flow->flags & LAT_FLOW_VACANT)) {
     flow->verdict[direction] = LAT_ALLOW;
     if (opens) {
@@ -281,11 +299,13 @@ LAT_FUNCTION int lat_flow_join(struct __sk_buff* skb, struct lat_packet* packet,
                                struct lat_judgement* judgement) {
   if (!packet || !flow || !judgement) return 0;
   lat_u64 now = bpf_jiffies64();
-  lat_u32 direction = packet->direction & 1, started = flow->started_by & 1, stays = 1;
-  lat_u32 ended = lat_flow_over(flow, packet->tcp_flags, now);
+  lat_u32 direction = packet->direction & 1, started = flow->started_by & 1, stays = 1, stale = 0;
+  lat_u32 ended = lat_flow_over(flow, packet->tcp_flags, now, 0);
   if (!ended && !(flow->flags & LAT_FLOW_VACANT) && flow->generation != *(volatile lat_u32*)&lat_info.generation) {
     stays = lat_flow_rejudge(packet, flow, judgement);
     if (!stays && started == direction) return 0;
+    /* Another CPU has the claim: the entry still says what the policy before allowed. */
+    stale = flow->generation != judgement->generation;
   }
   if (ended || flow->flags & LAT_FLOW_VACANT) {
     judgement->verdict = LAT_DENY;
@@ -294,10 +314,12 @@ LAT_FUNCTION int lat_flow_join(struct __sk_buff* skb, struct lat_packet* packet,
     return lat_flow_restart(skb, packet, flow, ended, judgement);
   }
   /* A connection opened from outside, where the entry gave no right to answer. */
-  lat_u32 opens =
-      direction == LAT_INGRESS && packet->key.proto == 6 && packet->begins && flow->flags & LAT_FLOW_NO_REPLY;
+  lat_u32 no_reply = flow->flags & LAT_FLOW_NO_REPLY;
+  lat_u32 opens = direction == LAT_INGRESS && packet->key.proto == 6 && packet->begins && no_reply &&
+                  !(flow->flags & LAT_FLOW_REVOKED) /* its end is not told yet */;
   judgement->verdict = LAT_ALLOW;
-  if (!stays || opens || flow->verdict[direction] != LAT_ALLOW) lat_flow_ask(packet, flow, opens, judgement);
+  if (!stays || opens || (stale && no_reply) || flow->verdict[direction] != LAT_ALLOW)
+    lat_flow_ask(packet, flow, opens, judgement);
   if (judgement->verdict == LAT_ALLOW) lat_flow_take_packet(flow, packet, now);
   return 0;
 }

@@ -32,7 +32,7 @@ LAT_FUNCTION int lat_fragment_learn(const struct lat_packet* packet, lat_u32 gen
       .proto = packet->key.proto,
       .untracked = packet->untracked,
   };
-  long error = bpf_map_update_elem(&fragments, &key, &fragment, BPF_ANY);
+  int error = bpf_map_update_elem(&fragments, &key, &fragment, BPF_ANY);
   if (error) lat_count_map_error(LAT_MAP_FRAGMENTS, error);
   return 0;
 }

@@ -61,6 +61,20 @@ static __always_inline int lat_icmp_is_error(lat_u8 is_v6, lat_u8 type) {
   return is_v6 ? type >= 1 && type <= 4 : type == 3 || type == 11 || type == 12;
 }
 
+/* Router and neighbour solicitation and advertisement, RFC 4861. From outside a hop
+ * limit of 255 proves that no router forwarded the message. What this node sends
+ * could leave the link with one less: it must be for an address that routers do not
+ * forward to, or be an advertisement with nothing but its own fields in it, which
+ * answers whoever asked. */
+static __always_inline int lat_is_neighbourly(const struct lat_packet* packet, lat_u8 type) {
+  if (lat_l2_bytes(packet->key.scope) == 0) return 0;
+  if (packet->direction == LAT_INGRESS) return 1;
+  const lat_u8* remote = packet->key.remote;
+  if (remote[0] == 0xfe && (remote[1] & 0xc0) == 0x80) return 1; /* fe80::/10 */
+  if (remote[0] == 0xff && remote[1] == 0x02) return 1;          /* ff02::/16 */
+  return type == 136 && packet->l4_bytes <= 32;
+}
+
 static __always_inline lat_u8 lat_parse_icmp(struct lat_packet* packet, const lat_u8 header[8], lat_u8 fragmented,
                                              lat_u8 hop_limit) {
   lat_u8 type = header[0], is_v6 = packet->is_v6;
@@ -68,9 +82,7 @@ static __always_inline lat_u8 lat_parse_icmp(struct lat_packet* packet, const la
   packet->begins = type == (is_v6 ? 128 : 8);
   if (fragmented) return LAT_REASON_NONE;
   if (lat_icmp_is_error(is_v6, type)) packet->kind = LAT_PACKET_ICMP_ERROR;
-  /* Router and neighbour solicitation and advertisement, RFC 4861: a hop limit
-   * of 255 proves that no router forwarded it. */
-  if (is_v6 && type >= 133 && type <= 136 && hop_limit == 255 && lat_l2_bytes(packet->key.scope) > 0)
+  if (is_v6 && type >= 133 && type <= 136 && hop_limit == 255 && lat_is_neighbourly(packet, type))
     packet->kind = LAT_PACKET_NEIGHBOUR;
   return LAT_REASON_NONE;
 }
@@ -101,6 +113,7 @@ static __always_inline lat_u32 lat_quoted_ipv6(struct __sk_buff* skb, lat_u32 of
   __builtin_memcpy(key->remote, egress ? destination : source, 16);
   key->proto = ip.nexthdr;
   offset += sizeof(ip);
+  LAT_UNROLL
   for (int i = 0; i <= LAT_MAX_EXTENSION_HEADERS; i++) {
     lat_u8 kind = lat_extension_kind(key->proto);
     if (kind == LAT_EXTENSION_NONE) return offset;

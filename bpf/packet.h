@@ -88,6 +88,11 @@ static __always_inline void lat_key4_from6(struct lat_flow4_key* to, const struc
   ((lat_u64*)to)[1] = ((const lat_u64*)from)[4];
 }
 
+/* ::ffff:0:0/96 */
+static __always_inline int lat_is_mapped(const lat_u8 address[16]) {
+  return ((const lat_u64*)address)[0] == 0 && ((const lat_u32*)address)[2] == bpf_htonl(0xffff);
+}
+
 static __always_inline int lat_has_ports(lat_u8 proto) {
   return proto == 6 || proto == 17;
 }

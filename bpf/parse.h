@@ -12,6 +12,7 @@
 
 #include "icmp.h"
 #include "packet.h"
+#include "policy.h"
 
 #define LAT_IPV4_MORE_FRAGMENTS 0x2000
 #define LAT_IPV4_OFFSET 0x1fff
@@ -107,6 +108,7 @@ static __always_inline lat_u8 lat_parse_ipv6(struct __sk_buff* skb, struct lat_p
   walk->hop_limit = ip.hop_limit;
   walk->offset = walk->unit = offset + sizeof(ip);
   walk->bytes = payload;
+  LAT_UNROLL
   for (int i = 0; i <= LAT_MAX_EXTENSION_HEADERS; i++) {
     lat_u8 kind = lat_extension_kind(walk->proto);
     packet->key.proto = walk->proto;
@@ -210,6 +212,13 @@ static __always_inline void lat_measure(struct __sk_buff* skb, lat_u32 headers, 
   *bytes = skb->len - (jumbo ? 8 : 0) + (segments - 1) * headers;
 }
 
+/* A packet socket chooses skb->protocol freely; the receiver goes by the frame. */
+static __always_inline int lat_is_arp(struct __sk_buff* skb, lat_u32 offset) {
+  lat_u16 type;
+  if (skb->protocol != bpf_htons(ETH_P_ARP) || offset < sizeof(type)) return 0;
+  return !bpf_skb_load_bytes(skb, offset - sizeof(type), &type, sizeof(type)) && type == bpf_htons(ETH_P_ARP);
+}
+
 /* Fills *packet, of which scope, direction are given and the rest is zero. */
 LAT_FUNCTION int lat_parse(struct __sk_buff* skb, struct lat_packet* packet) {
   if (!packet) return 0;
@@ -223,7 +232,7 @@ LAT_FUNCTION int lat_parse(struct __sk_buff* skb, struct lat_packet* packet) {
   } else if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
     packet->is_v6 = 1;
     packet->reason = lat_parse_ipv6(skb, packet, &walk, offset, bytes);
-  } else if (skb->protocol == bpf_htons(ETH_P_ARP) && offset > 0) {
+  } else if (lat_is_arp(skb, offset)) {
     packet->kind = LAT_PACKET_NEIGHBOUR;
   } else {
     packet->reason = LAT_REASON_NOT_IP;

@@ -86,24 +86,20 @@ static __always_inline int lat_record_end(const struct lat_flow6_key* key, struc
   return 1;
 }
 
-/* What `entry` holds beyond what was reported; 0 if the ring is full. */
-static __always_inline int lat_record_denied(const struct lat_denied_key* key, struct lat_denied* entry, lat_u64 now,
-                                             lat_u64 now_ns) {
-  struct lat_record* record = bpf_ringbuf_reserve(&denied_ring, sizeof(*record), 0);
-  if (!record) {
-    lat_count(LAT_COUNT_DENIED_RING_FULL);
-    return 0;
-  }
-  lat_u64 packets = entry->packets, wire = entry->wire_packets, bytes = entry->bytes;
+/* All of a denied record. `entry` says everything but how much: that is what came since
+ * the record before. */
+static __always_inline void lat_record_attempt(struct lat_record* record, const struct lat_denied_key* key,
+                                               const struct lat_denied* entry, lat_u64 packets, lat_u64 wire,
+                                               lat_u64 bytes, lat_u64 now, lat_u64 now_ns) {
   lat_u64 idle = now - entry->last_seen_jiffies;
   lat_u32 egress = key->direction == LAT_EGRESS;
   __builtin_memset(record, 0, sizeof(*record));
   record->time_ns = now_ns;
   record->start_ns = entry->first_ns;
   record->idle_ns = (__s64)idle > 0 ? idle * lat_config.ns_per_jiffy : 0;
-  record->packets[egress ? LAT_EGRESS : LAT_INGRESS] = packets - entry->reported_packets;
-  record->wire_packets[egress ? LAT_EGRESS : LAT_INGRESS] = wire - entry->reported_wire_packets;
-  record->bytes[egress ? LAT_EGRESS : LAT_INGRESS] = bytes - entry->reported_bytes;
+  record->packets[egress ? LAT_EGRESS : LAT_INGRESS] = packets;
+  record->wire_packets[egress ? LAT_EGRESS : LAT_INGRESS] = wire;
+  record->bytes[egress ? LAT_EGRESS : LAT_INGRESS] = bytes;
   record->cgroup_id = entry->cgroup_id;
   record->generation = entry->generation;
   record->rule = entry->rule;
@@ -117,6 +113,19 @@ static __always_inline int lat_record_denied(const struct lat_denied_key* key, s
   record->local_port = egress ? entry->other_port : key->port;
   record->remote_port = egress ? key->port : entry->other_port;
   record->proto = key->proto;
+}
+
+/* The sweep's: what `entry` holds beyond what was reported; 0 if the ring is full. */
+static __always_inline int lat_record_denied(const struct lat_denied_key* key, struct lat_denied* entry, lat_u64 now,
+                                             lat_u64 now_ns) {
+  struct lat_record* record = bpf_ringbuf_reserve(&denied_ring, sizeof(*record), 0);
+  if (!record) {
+    lat_count(LAT_COUNT_DENIED_RING_FULL);
+    return 0;
+  }
+  lat_u64 packets = entry->packets, wire = entry->wire_packets, bytes = entry->bytes;
+  lat_record_attempt(record, key, entry, packets - entry->reported_packets, wire - entry->reported_wire_packets,
+                     bytes - entry->reported_bytes, now, now_ns);
   bpf_ringbuf_submit(record, 0);
   entry->reported_packets = packets;
   entry->reported_wire_packets = wire;

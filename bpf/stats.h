@@ -38,8 +38,9 @@ static __always_inline void lat_count(lat_u32 counter) {
   lat_count_many(counter, 1);
 }
 
-/* `error` is what bpf_map_update_elem returned. */
-static __always_inline void lat_count_map_error(lat_u32 map, long error) {
+/* `error` is what bpf_map_update_elem returned, as an int: before kernel 6.4 only the low
+ * half of its result is defined. */
+static __always_inline void lat_count_map_error(lat_u32 map, int error) {
   lat_u32 class = LAT_ERRNO_OTHER;
   if (error == -7) class = LAT_ERRNO_E2BIG;
   if (error == -12) class = LAT_ERRNO_ENOMEM;

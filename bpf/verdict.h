@@ -25,10 +25,11 @@ LAT_FUNCTION int lat_icmp_error_passes(struct __sk_buff* skb, const struct lat_p
   struct lat_packet quoted = {.is_v6 = packet->is_v6, .direction = direction};
   if (!lat_icmp_quote(skb, packet, &quoted.key)) return 0;
   struct lat_flow* flow = lat_flow_find(&quoted.key, packet->is_v6);
-  if (!flow || flow->flags & LAT_FLOW_VACANT || lat_flow_over(flow, 0, bpf_jiffies64())) return 0;
+  if (!flow || flow->flags & LAT_FLOW_VACANT || lat_flow_over(flow, 0, bpf_jiffies64(), 0)) return 0;
   if (flow->generation != *(volatile lat_u32*)&lat_info.generation) {
     struct lat_judgement judgement = {};
     if (!lat_flow_rejudge(&quoted, flow, &judgement)) return 0;
+    if (flow->flags & LAT_FLOW_NO_REPLY && flow->generation != judgement.generation) return 0;
   }
   if (flow->verdict[direction] != LAT_ALLOW) return 0;
   lat_flow_count(flow, direction, packet->bytes, packet->wire);
@@ -40,6 +41,9 @@ LAT_FUNCTION int lat_verdict(struct __sk_buff* skb, struct lat_packet* packet) {
   if (!packet) return LAT_DENY;
   struct lat_judgement judgement = {.verdict = LAT_DENY, .reason = packet->reason};
   lat_u8 kind = packet->kind;
+  /* Such an address on the wire would be judged as IPv6 and recorded as IPv4. */
+  if (packet->is_v6 && (lat_is_mapped(packet->key.local) || lat_is_mapped(packet->key.remote)))
+    judgement.reason = LAT_REASON_MALFORMED;
   if (kind == LAT_PACKET_LATER_FRAGMENT && judgement.reason == LAT_REASON_NONE)
     judgement.reason = lat_fragment_find(packet);
   if (judgement.reason != LAT_REASON_NONE) {
@@ -59,9 +63,7 @@ LAT_FUNCTION int lat_verdict(struct __sk_buff* skb, struct lat_packet* packet) {
     lat_policy_judge(packet, packet->direction, &judgement);
     lat_flow_start(skb, packet, &judgement);
   } else if (packet->untracked) {
-    lat_count_many(LAT_COUNT_UNTRACKED_PACKETS, packet->wire);
-    lat_count_many(LAT_COUNT_UNTRACKED_BYTES, packet->bytes);
-    lat_count_reason(packet->key.scope, packet->direction, LAT_REASON_UNTRACKED);
+    lat_flow_untracked(packet);
     return LAT_ALLOW;
   } else {
     judgement.reason = LAT_REASON_FRAGMENT_UNKNOWN;

@@ -139,6 +139,13 @@ enum lat_flow_flag {
   LAT_FLOW_REVOKED = 8, /* its end record is due: the ring was full when the policy revoked it */
 };
 
+/* `ended` of a flow: who changes more than its counters holds its claim. */
+enum lat_claim {
+  LAT_CLAIM_NONE = 0,
+  LAT_CLAIM_HELD = 1,
+  LAT_CLAIM_DYING = 2, /* the sweep is deleting the entry: nothing may be counted on it any more */
+};
+
 /* Indexes [2] are enum lat_direction. wire packets = packets + gso_extra. */
 struct lat_flow {
   lat_u64 packets[2];
@@ -155,7 +162,7 @@ struct lat_flow {
   enum lat_direction started_by;
   lat_u32 tcp_flags[2]; /* all seen, by direction */
   lat_u32 flags;        /* enum lat_flow_flag */
-  lat_u32 ended;        /* claimed by whoever changes more than counters: 0 or 1 */
+  lat_u32 ended;        /* enum lat_claim */
 };
 LATTICE_ASSERT(sizeof(struct lat_flow) == 120, "flow layout");
 
@@ -173,8 +180,9 @@ struct lat_denied_key {
 };
 LATTICE_ASSERT(sizeof(struct lat_denied_key) == 40, "denied key layout");
 
+#define LAT_DENIED_GONE (1ull << 63)
 struct lat_denied {
-  lat_u64 packets;
+  lat_u64 packets; /* with LAT_DENIED_GONE: the sweep is deleting the entry */
   lat_u64 wire_packets;
   lat_u64 bytes;
   lat_u64 reported_packets; /* of the three above, how much is in the ring */
@@ -191,6 +199,12 @@ struct lat_denied {
   lat_u16 pad;
 };
 LATTICE_ASSERT(sizeof(struct lat_denied) == 96, "denied layout");
+
+/* Map `audited`: five-tuples whose egress packets audit mode let pass though the
+ * policy denies them. An answer to one gives this node no right to go on. */
+struct lat_audited {
+  lat_u64 seen_jiffies;
+};
 
 /* A datagram whose first fragment was allowed: its later fragments, which have
  * no ports, belong to the flow with these ports. */
@@ -274,7 +288,7 @@ enum lat_counter {
 };
 
 /* Per-CPU array `map_errors`, index map * LAT_ERRNO_COUNT + errno class. */
-enum lat_map { LAT_MAP_FLOWS4 = 0, LAT_MAP_FLOWS6, LAT_MAP_DENIED, LAT_MAP_FRAGMENTS, LAT_MAP_COUNT };
+enum lat_map { LAT_MAP_FLOWS4 = 0, LAT_MAP_FLOWS6, LAT_MAP_DENIED, LAT_MAP_FRAGMENTS, LAT_MAP_AUDITED, LAT_MAP_COUNT };
 enum lat_errno {
   LAT_ERRNO_E2BIG = 0,
   LAT_ERRNO_ENOMEM,
@@ -294,6 +308,7 @@ struct lat_config {
   lat_u64 active_jiffies;   /* between update records */
   lat_u64 denied_jiffies;   /* between denied records of one attempt */
   lat_u64 fragment_jiffies;
+  lat_u64 margin_jiffies;   /* longer than a program runs, however long its CPU is kept from it */
   lat_u32 l2_bytes;         /* in front of the IP header at the tc hooks: 0 on wg0, 14 on Ethernet */
   lat_u32 table_full_allow; /* --on-table-full=allow */
   lat_u32 loopback_allow;   /* cgroup scope */

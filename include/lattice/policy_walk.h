@@ -36,6 +36,10 @@
 #define __always_inline inline __attribute__((always_inline))
 #endif
 
+/* Makes the compiler forget what it knows of a number, so that the check the verifier
+ * needs stays where it is written. */
+#define LAT_FORGET(number) __asm__ volatile("" : "+r"(number))
+
 static __always_inline lat_u64 lat_policy_u64_(const lat_u32* words) {
   lat_u64 value;
   __builtin_memcpy(&value, __builtin_assume_aligned(words, 8), sizeof(value));
@@ -43,6 +47,7 @@ static __always_inline lat_u64 lat_policy_u64_(const lat_u32* words) {
 }
 
 static __always_inline lat_u32 lat_policy_word_(const struct lat_policy_view* view, lat_u32 index) {
+  LAT_FORGET(index);
   const lat_u32* unit = lat_policy_unit(view, index / LAT_UNIT_WORDS);
   return unit ? unit[index % LAT_UNIT_WORDS] : 0;
 }

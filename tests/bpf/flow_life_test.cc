@@ -91,6 +91,55 @@ TEST_P(FlowLife, AResetEndsAfterTheLingerTime) {
   EXPECT_EQ(bpf.FlowRecords().at(0).end_reason, LAT_END_RST);
 }
 
+TEST_P(FlowLife, WhatComesAfterTheCloseDoesNotKeepTheRightToAnswer) {
+  bpf.Publish(Rules(""));
+  EXPECT_EQ(In(TcpIn(kSyn)), LAT_ALLOW);
+  EXPECT_EQ(Out(TcpOut(kSyn | kAck)), LAT_ALLOW);
+  EXPECT_EQ(In(TcpIn(kAck)), LAT_ALLOW);
+  EXPECT_EQ(Out(TcpOut(kAck)), LAT_ALLOW);
+  EXPECT_EQ(In(TcpIn(kRst | kAck)), LAT_ALLOW);
+  bpf.FlowRecords();
+  bpf.Age(key(6), config.linger_jiffies - 1000);
+  EXPECT_EQ(Out(TcpOut(kAck)), LAT_ALLOW) << "within the linger time";
+  bpf.Age(key(6), 2000);
+  EXPECT_EQ(Out(TcpOut(kAck)), LAT_DENY);
+  const auto records = bpf.FlowRecords();
+  ASSERT_THAT(records, SizeIs(1));
+  EXPECT_EQ(records[0].end_reason, LAT_END_RST);
+  EXPECT_EQ(records[0].packets[LAT_EGRESS], 3u);
+}
+
+TEST_P(FlowLife, APacketThatMeetsTheDeletionOfItsEntryIsToldAsUntracked) {
+  bpf.Publish(Rules("0.0.0.0/0:443"));
+  EXPECT_EQ(Out(udp_out), LAT_ALLOW);
+  for (const uint64_t age : {uint64_t{0}, uint64_t{config.idle_jiffies} + 1000}) {
+    lat_flow flow = *bpf.Flow(key(17));
+    flow.ended = LAT_CLAIM_DYING;  // as the sweep leaves it until the entry is gone
+    bpf.SetFlow(key(17), flow);
+    bpf.Age(key(17), age);
+    EXPECT_EQ(Out(udp_out), LAT_ALLOW);
+    EXPECT_EQ(bpf.Flow(key(17))->packets[LAT_EGRESS], 1u);
+  }
+  EXPECT_EQ(bpf.Count(LAT_COUNT_UNTRACKED_PACKETS), 2u);
+  bpf.Publish(Rules(""));
+  EXPECT_EQ(Out(udp_out), LAT_DENY) << "the policy is asked all the same";
+}
+
+// Another CPU holds the claim, so the entry goes on saying what the policy before allowed.
+TEST_P(FlowLife, AClaimedEntryDoesNotOutliveThePolicyThatPermittedIt) {
+  bpf.Publish(Rules("0.0.0.0/0:443"));
+  EXPECT_EQ(In(TcpIn(kAck)), LAT_ALLOW) << "mid-stream: no right to answer";
+  EXPECT_EQ(Out(TcpOut(kAck)), LAT_ALLOW) << "by the egress policy";
+  lat_flow flow = *bpf.Flow(key(6));
+  ASSERT_EQ(flow.verdict[LAT_EGRESS], LAT_ALLOW);
+  flow.ended = LAT_CLAIM_HELD;
+  bpf.SetFlow(key(6), flow);
+  bpf.Publish(Rules(""));
+  EXPECT_EQ(Out(TcpOut(kAck)), LAT_DENY);
+  EXPECT_EQ(In(TcpIn(kAck)), LAT_ALLOW);
+  EXPECT_EQ(In(Unreachable(Ip(kRouter4), TcpOut(kAck))), LAT_ALLOW) << "ingress is open";
+}
+
 TEST_P(FlowLife, FinOneWayIsNoEnd) {
   bpf.Publish(Rules("0.0.0.0/0:443"));
   EXPECT_EQ(Out(TcpOut(kSyn)), LAT_ALLOW);

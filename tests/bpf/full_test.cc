@@ -215,6 +215,25 @@ TEST_P(FullRing, AnIdleFlowThatIsDeniedNowStaysDenied) {
   EXPECT_EQ(bpf.Run(egress(), out), LAT_DENY);
 }
 
+// Its end must be told before the entry may be another connection's.
+TEST_P(FullRing, ARevokedFlowIsNotOpenedAnewBeforeItsEndIsTold) {
+  bpf.Publish(Rules("0.0.0.0/0\n::/0"));
+  const Ends ends = Ends4();
+  bpf.Run(egress(), Tcp(ends, LAT_EGRESS, kSyn));
+  FillRing();
+  bpf.Publish(Rules("::/0"));
+  EXPECT_EQ(bpf.Run(egress(), Tcp(ends, LAT_EGRESS, kAck)), LAT_DENY);
+  EXPECT_EQ(bpf.Run(ingress(), Tcp(ends, LAT_INGRESS, kSyn)), LAT_ALLOW);
+  EXPECT_EQ(bpf.Run(egress(), Tcp(ends, LAT_EGRESS, kSyn | kAck)), LAT_DENY);
+  bpf.FlowRecords();
+  bpf.Sweep();
+  EXPECT_EQ(bpf.Run(ingress(), Tcp(ends, LAT_INGRESS, kSyn)), LAT_ALLOW) << "sent again";
+  EXPECT_EQ(bpf.Run(egress(), Tcp(ends, LAT_EGRESS, kSyn | kAck)), LAT_ALLOW);
+  bpf.Sweep();
+  EXPECT_EQ(bpf.Run(ingress(), Tcp(ends, LAT_INGRESS, kAck)), LAT_ALLOW);
+  EXPECT_EQ(bpf.Run(egress(), Tcp(ends, LAT_EGRESS, kAck)), LAT_ALLOW) << "the sweep leaves it alone";
+}
+
 TEST_P(FullRing, ARevokedFlowIsDeniedAtOnceAndEndedByTheSweep) {
   bpf.Publish(Rules("0.0.0.0/0\n::/0", {.ingress_deny = true}));
   bpf.Run(egress(), out);

@@ -144,8 +144,10 @@ INSTANTIATE_TEST_SUITE_P(Hooks, NeighbourDiscovery, ::testing::Values(LAT_HOOK_T
 
 TEST_P(NeighbourDiscovery, PassesOnlyIfNoRouterForwardedIt) {
   bpf.Publish(Rules("", {.ingress_deny = true}));
+  Ends ends = Ends6();
+  ends.remote = Ip("fe80::7");
   for (uint8_t type = 133; type <= 136; type++) {
-    Packet packet = testing::Icmp(Ends6(), direction(), type, 0, 16);
+    Packet packet = testing::Icmp(ends, direction(), type, 0, 16);
     packet.hop_limit = 255;
     EXPECT_EQ(bpf.Run(hook(), packet), LAT_ALLOW);
     packet.hop_limit = 254;
@@ -158,6 +160,33 @@ TEST_P(NeighbourDiscovery, PassesOnlyIfNoRouterForwardedIt) {
   Packet redirect = testing::Icmp(Ends6(), direction(), 137, 0, 32);
   redirect.hop_limit = 255;
   EXPECT_EQ(bpf.Run(hook(), redirect), LAT_DENY);
+}
+
+// A router would forward it with a hop limit of 254: a way out for whatever it carries.
+TEST_F(BpfTest, NeighbourDiscoveryLeavesForAddressesOfTheLinkOnly) {
+  struct Case {
+    const char* name;
+    const char* remote;
+    uint8_t type;
+    size_t data_bytes;
+    lat_verdict want;
+  };
+  bpf.Publish(Rules(""));
+  for (const Case& c : {
+           Case{"SolicitationToAll", "ff02::1:ff00:7", 135, 24, LAT_ALLOW},
+           Case{"SolicitationToLinkLocal", "fe80::7", 135, 200, LAT_ALLOW},
+           Case{"SolicitationToGlobal", "2001:db8:2::7", 135, 16, LAT_DENY},
+           Case{"RouterSolicitationToGlobal", "2001:db8:2::7", 133, 0, LAT_DENY},
+           Case{"SolicitationToWiderMulticast", "ff05::2", 135, 16, LAT_DENY},
+           Case{"AdvertisementToGlobal", "2001:db8:2::7", 136, 24, LAT_ALLOW},
+           Case{"AdvertisementWithMoreToGlobal", "2001:db8:2::7", 136, 25, LAT_DENY},
+       }) {
+    Ends ends = Ends6();
+    ends.remote = Ip(c.remote);
+    Packet packet = testing::Icmp(ends, LAT_EGRESS, c.type, 0, c.data_bytes);
+    packet.hop_limit = 255;
+    EXPECT_EQ(bpf.Run(LAT_HOOK_TC_EGRESS, packet), c.want) << c.name;
+  }
 }
 
 TEST_F(BpfTest, NeighbourDiscoveryOfACgroupIsJudgedByPolicy) {

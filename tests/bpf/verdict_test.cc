@@ -138,10 +138,29 @@ TEST_P(AnyHook, DeniesEverythingWithoutAPolicy) {
 }
 
 TEST_P(AnyHook, DeniesWhenTheSlotHoldsAnotherGeneration) {
-  bpf.Publish(Rules("0.0.0.0/0", {.egress_deny = false}));
+  const uint32_t generation = bpf.Publish(Rules("0.0.0.0/0", {.egress_deny = false}));
   EXPECT_EQ(bpf.Run(hook(), Udp(Ends4(), direction())), LAT_ALLOW);
-  bpf.Unpublish();
+  bpf.SetGeneration(generation + 2);  // in the same slot of the outer maps
   EXPECT_EQ(bpf.Run(hook(), Udp(Ends4(), direction())), LAT_DENY);
+  bpf.SetGeneration(generation + 1);  // in the other slot, which is of the generation before or empty
+  EXPECT_EQ(bpf.Run(hook(), Udp(Ends4(), direction())), LAT_DENY);
+  EXPECT_EQ(bpf.ReasonCount(hook(), LAT_REASON_NO_POLICY), 2u);
+  bpf.SetGeneration(generation);
+  EXPECT_EQ(bpf.Run(hook(), Udp(Ends4(), direction())), LAT_ALLOW);
+}
+
+TEST_P(AnyHook, DeniesIpv6PacketsWithMappedIpv4Addresses) {
+  bpf.Publish(Rules("::/0\n0.0.0.0/0\ningress ::/0\ningress 0.0.0.0/0"));
+  for (const bool source : {false, true}) {
+    for (const bool quick : {false, true}) {
+      Packet packet = Udp(Ends6(), direction());
+      if (!quick) packet.extensions = {HopByHop()};
+      std::string frame = packet.Frame();
+      frame.replace(14 + (source ? 8 : 24), 12, std::string(10, '\0') + "\xff\xff");
+      EXPECT_EQ(bpf.Run(hook(), frame), LAT_DENY);
+    }
+  }
+  EXPECT_EQ(bpf.ReasonCount(hook(), LAT_REASON_MALFORMED), 4u);
 }
 
 TEST_P(AnyHook, CountsAPacketOfAKnownFlowOnTheFlow) {
@@ -197,6 +216,9 @@ TEST_P(AnyHook, ShowsTheSamePacketsToRulesOfFlatAndOfLpmTables) {
       EXPECT_EQ(bpf.Run(hook(), Tcp(ends, direction(), kSyn)), LAT_ALLOW);
       ends.remote = Ip(v6 ? "2001:db8:3::7" : "198.51.101.7");
       EXPECT_EQ(bpf.Run(hook(), Tcp(ends, direction(), kSyn)), LAT_DENY);
+      if (v6) continue;
+      ends.remote = Ip("198.51.100.9");
+      EXPECT_EQ(bpf.Run(hook(), Tcp(ends, direction(), kSyn)), direction() == LAT_EGRESS ? LAT_ALLOW : LAT_DENY);
     }
   }
 }
@@ -313,6 +335,29 @@ TEST_P(BothDirections, AuditModePassesAndRecordsWhatWouldBeDenied) {
   bpf.SetMode(LAT_MODE_ENFORCE);
   EXPECT_EQ(bpf.Run(egress(), Udp(dns, LAT_EGRESS)), LAT_DENY) << "the cache must not know the mode";
   EXPECT_EQ(bpf.Run(egress(), Tcp(web, LAT_EGRESS, kAck)), LAT_ALLOW);
+}
+
+TEST_P(BothDirections, AuditModeRemembersWhomItShouldHaveDeniedForAsLongAsAFlow) {
+  bpf.SetMode(LAT_MODE_AUDIT);
+  bpf.Publish(Rules(""));
+  const Ends dns = Ends4({.remote_port = 53});
+  const lat_flow6_key key = FlowKey(dns, 17, scope());
+  for (int i = 0; i < 3; i++) {
+    EXPECT_EQ(bpf.Run(egress(), Udp(dns, LAT_EGRESS)), LAT_AUDIT) << "round " << i;
+    EXPECT_EQ(bpf.Run(ingress(), Udp(dns, LAT_INGRESS)), LAT_ALLOW) << "ingress is open";
+    bpf.Age(key, TestConfig().idle_jiffies + 1000);
+  }
+  EXPECT_EQ(bpf.Run(egress(), Udp(dns, LAT_EGRESS)), LAT_AUDIT);
+}
+
+TEST_P(BothDirections, AuditModeKeepsNoEntryForWhatItShouldHaveDenied) {
+  bpf.SetMode(LAT_MODE_AUDIT);
+  bpf.Publish(Rules(""));
+  for (uint16_t port = 1; port <= 100; port++) {
+    EXPECT_EQ(bpf.Run(egress(), Udp(Ends4({.remote_port = port}), LAT_EGRESS)), LAT_AUDIT);
+    EXPECT_EQ(bpf.Run(egress(), Tcp(Ends6({.remote_port = port}), LAT_EGRESS, kSyn)), LAT_AUDIT);
+  }
+  EXPECT_EQ(bpf.FlowCount(), 0u) << "or a scan would fill the table of flows";
 }
 
 TEST_P(BothDirections, AuditModePassesEvenWhatCannotBeParsed) {

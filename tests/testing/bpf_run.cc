@@ -95,6 +95,7 @@ lat_config TestConfig() {
   config.active_jiffies = 800'000;
   config.denied_jiffies = 100'000;
   config.fragment_jiffies = 50'000;
+  config.margin_jiffies = 100;
   config.l2_bytes = 14;
   return config;
 }
@@ -142,6 +143,7 @@ void BpfRun::Reset() {
   Clear<lat_flow6_key>(bpf_map__fd(maps.flows6));
   Clear<lat_denied_key>(bpf_map__fd(maps.denied));
   Clear<lat_fragment_key>(bpf_map__fd(maps.fragments));
+  Clear<lat_flow6_key>(bpf_map__fd(maps.audited));
   FlowRecords();
   DeniedRecords();
   const std::vector<char> zero(static_cast<size_t>(cpus_) * sizeof(lat_hook_stats), 0);
@@ -182,12 +184,16 @@ uint32_t BpfRun::Publish(const policy::RuleSet& rules, const policy::CompileOpti
     install(skeleton_->maps.lpm6, MakeTrie<lat_lpm6_key>(*compiled, false));
   }
   install(skeleton_->maps.policy, MakeWords(*compiled));
-  __atomic_store_n(&skeleton_->data_info->lat_info.generation, next, __ATOMIC_RELEASE);
+  SetGeneration(next);
   return next;
 }
 
 void BpfRun::Unpublish() {
-  __atomic_store_n(&skeleton_->data_info->lat_info.generation, 0, __ATOMIC_RELEASE);
+  SetGeneration(0);
+}
+
+void BpfRun::SetGeneration(uint32_t generation) {
+  __atomic_store_n(&skeleton_->data_info->lat_info.generation, generation, __ATOMIC_RELEASE);
 }
 
 void BpfRun::SetMode(lat_mode mode) {

@@ -65,6 +65,8 @@ class BpfRun {
   static constexpr uint32_t kIngressSlots = 65536;
   uint32_t Publish(const policy::RuleSet& rules, const policy::CompileOptions& options = {});
   void Unpublish();
+  // Names another generation as the published one, whatever the slots hold.
+  void SetGeneration(uint32_t generation);
   void SetMode(lat_mode mode);
   uint32_t generation() const;
 

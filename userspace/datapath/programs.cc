@@ -183,6 +183,9 @@ absl::Status LoadError(int error, const LogCapture& log) {
 
 }  // namespace
 
+// Longer than a virtual machine is usually kept from its processor; costs only that entries stay as long.
+constexpr absl::Duration kMargin = absl::Milliseconds(250);
+
 absl::StatusOr<lat_config> MakeConfig(const Options& options, uint32_t l2_bytes) {
   LATTICE_ASSIGN_OR_RETURN(const uint64_t ns_per_jiffy, NsPerJiffy());
   lat_config config = {};
@@ -193,6 +196,7 @@ absl::StatusOr<lat_config> MakeConfig(const Options& options, uint32_t l2_bytes)
   config.active_jiffies = ToJiffies(options.flow_active_timeout, ns_per_jiffy);
   config.denied_jiffies = ToJiffies(options.denied_interval, ns_per_jiffy);
   config.fragment_jiffies = ToJiffies(options.fragment_timeout, ns_per_jiffy);
+  config.margin_jiffies = ToJiffies(kMargin, ns_per_jiffy);
   config.l2_bytes = l2_bytes;
   config.table_full_allow = options.table_full_allow;
   config.loopback_allow = options.loopback_allow;

@@ -18,7 +18,7 @@ using metrics::Type;
 // Rules over this many share the series "other"; `lattice dp policy show` has them all.
 constexpr size_t kMaxRuleSeries = 2000;
 
-constexpr const char* kMapNames[LAT_MAP_COUNT] = {"flows4", "flows6", "denied", "fragments"};
+constexpr const char* kMapNames[LAT_MAP_COUNT] = {"flows4", "flows6", "denied", "fragments", "audited"};
 constexpr const char* kErrnoNames[LAT_ERRNO_COUNT] = {"E2BIG", "ENOMEM", "EBUSY", "EEXIST", "other"};
 
 lat_direction DirectionOf(int hook) {
