@@ -32,6 +32,7 @@
 #include "lattice_verdict.skel.h"
 #include "tests/testing/bpf_run.h"
 #include "tests/testing/packet.h"
+#include "userspace/base/clock.h"
 
 namespace lattice {
 namespace {
@@ -40,7 +41,7 @@ using testing::BpfRun;
 
 constexpr int kPrefixes = 16'000;
 constexpr int kFewPrefixes = 16;
-constexpr int kTurnRuns = 4096;   // packets of a turn
+constexpr int kTurnRuns = 32768;  // packets of a turn
 constexpr int kFirstRuns = 4096;  // new flows of a turn, all in the table and in the ring at its end
 
 testing::BpfRunOptions Options() {
@@ -134,9 +135,13 @@ class Turns {
       for (const Turn& turn : turns_) {
         LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = turn.frame.data(),
                     .data_size_in = static_cast<uint32_t>(turn.frame.size()), .repeat = turn.runs);
+        const int64_t start = RealClock().MonotonicNs();
         CHECK_EQ(bpf_prog_test_run_opts(turn.program_fd, &options), 0) << std::strerror(errno);
+        const double wall = static_cast<double>(RealClock().MonotonicNs() - start) / turn.runs;
         CHECK_EQ(options.retval, uint32_t(-1)) << turn.name << " does not pass its packet";
-        const double ns = options.duration;
+        // The kernel's own time is cut to whole nanoseconds, which is 4 % of an empty run. Ours holds the
+        // system call, too: some microseconds over all runs of the turn.
+        const double ns = turn.runs == kTurnRuns ? wall : options.duration;
         auto [at, first] = best.emplace(turn.name, ns);
         if (!first) at->second = std::min(at->second, ns);
         if (turn.after) turn.after();
@@ -229,8 +234,8 @@ int Main(int rounds) {
   auto ns_first = first.Run(std::max(1, rounds / 8));
   CHECK_EQ(bpf.Count(LAT_COUNT_FLOW_RING_FULL), 0u) << "the records were not all written";
 
-  for (const auto& [name, value] : ns) std::fprintf(stderr, "# %s %.0f ns\n", name.c_str(), value);
-  for (const auto& [name, value] : ns_first) std::fprintf(stderr, "# %s %.0f ns\n", name.c_str(), value);
+  for (const auto& [name, value] : ns) std::fprintf(stderr, "# %s %.1f ns\n", name.c_str(), value);
+  for (const auto& [name, value] : ns_first) std::fprintf(stderr, "# %s %.1f ns\n", name.c_str(), value);
   bool met = true;
   const auto over_lookup = [&](const char* family) {
     return std::max(0.0, ns[absl::StrCat("ours", family)] - ns[absl::StrCat("none", family)]) /
@@ -239,10 +244,10 @@ int Main(int rounds) {
   met &= Print("established flow / empty program (IPv4 UDP)", ns["udp4"] / ns["empty"], 2.6, 2.0);
   met &= Print("established flow / empty program (IPv4 TCP)", ns["tcp4"] / ns["empty"], 2.6, 2.0);
   met &= Print("established flow / empty program (IPv6 TCP)", ns["tcp6"] / ns["empty"], 2.6, 2.0);
-  met &= Print("policy verdict at 16 k prefixes / empty program (IPv4)", ns["verdict4"] / ns["empty"], 1.8, 1.4);
-  met &= Print("policy verdict at 16 k prefixes / empty program (IPv6)", ns["verdict6"] / ns["empty"], 1.8, 1.4);
-  met &= Print("policy verdict at 16 k / at 16 prefixes (IPv4)", ns["verdict4"] / at16["verdict4"], 1.5, 1.1);
-  met &= Print("policy verdict at 16 k / at 16 prefixes (IPv6)", ns["verdict6"] / at16["verdict6"], 1.5, 1.1);
+  met &= Print("policy verdict alone at 16 k prefixes / empty program (IPv4)", ns["verdict4"] / ns["empty"], 1.8, 1.4);
+  met &= Print("policy verdict alone at 16 k prefixes / empty program (IPv6)", ns["verdict6"] / ns["empty"], 1.8, 1.4);
+  met &= Print("policy verdict alone at 16 k / at 16 prefixes (IPv4)", ns["verdict4"] / at16["verdict4"], 1.5, 1.1);
+  met &= Print("policy verdict alone at 16 k / at 16 prefixes (IPv6)", ns["verdict6"] / at16["verdict6"], 1.5, 1.1);
   met &= Print("first packet with insert and record / empty program (IPv4)", ns_first["first4"] / ns_first["empty"], 12,
                7);
   met &= Print("first packet with insert and record / empty program (IPv6)", ns_first["first6"] / ns_first["empty"], 12,

@@ -2,7 +2,9 @@
 // rules in, every packet judged by the new policy out. Prints
 //   figure, value, bar, aim, met|short
 // exit status 1 when the bar is missed. The value is the median of the swaps; each swap is between two
-// policies of 100 k prefixes that share nothing, so every rule, name and table is new.
+// policies of 100 k prefixes that share nothing, so every rule, name and table is new. As in the daemon,
+// Settle() follows each: what it does (names for bpftool, the old tables freed) holds up no packet and is
+// shown apart.
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,6 +18,7 @@
 #include "glog/logging.h"
 #include "tests/testing/netns.h"
 #include "tests/testing/tun.h"
+#include "userspace/base/clock.h"
 #include "userspace/datapath/datapath.h"
 #include "userspace/datapath/detach.h"
 #include "userspace/policy/rule.h"
@@ -61,7 +64,7 @@ int Main() {
   options.pin_path = absl::StrCat("/sys/fs/bpf/lat-t-", ::getpid(), "-swap");
   std::mt19937_64 random(20260518);
   const policy::RuleSet policies[] = {RandomPrefixes(random, 0), RandomPrefixes(random, 1)};
-  std::vector<double> ms;
+  std::vector<double> ms, settle_ms;
   datapath::Receipt receipt;
   (*ns)->Run([&] {
     auto datapath = datapath::Datapath::Create(options, policy::RuleSet());
@@ -71,6 +74,10 @@ int Main() {
       CHECK(applied.ok()) << applied.status();
       receipt = *applied;
       ms.push_back(receipt.apply_ms);
+      const int64_t start = RealClock().MonotonicNs();
+      const absl::Status settled = (*datapath)->Settle();
+      CHECK(settled.ok()) << settled;
+      settle_ms.push_back(static_cast<double>(RealClock().MonotonicNs() - start) / 1e6);
     }
     datapath->reset();
     const auto detached = datapath::Detach("wg0", options.pin_path);
@@ -78,11 +85,13 @@ int Main() {
   });
   LOG_IF(WARNING, ::rmdir(options.pin_path.c_str()) != 0 && errno != ENOENT) << options.pin_path;
   std::sort(ms.begin(), ms.end());
+  std::sort(settle_ms.begin(), settle_ms.end());
   const double value = ms[ms.size() / 2];
   std::printf("replace a policy of 100 k prefixes (ms), %.1f, %.0f, %.0f, %s\n", value, kBarMs, kAimMs,
               value <= kBarMs ? "met" : "short");
-  std::printf("# %d swaps: least %.1f ms, most %.1f ms; %zu prefixes, %.1f MiB, lookup %s\n", kSwaps, ms.front(),
-              ms.back(), receipt.prefixes, static_cast<double>(receipt.bytes) / (1 << 20), receipt.lookup.c_str());
+  std::printf("# %d swaps: least %.1f ms, most %.1f ms; settled %.1f ms later; %zu prefixes, %.1f MiB, lookup %s\n",
+              kSwaps, ms.front(), ms.back(), settle_ms[settle_ms.size() / 2], receipt.prefixes,
+              static_cast<double>(receipt.bytes) / (1 << 20), receipt.lookup.c_str());
   return value <= kBarMs ? 0 : 1;
 }
 

@@ -47,19 +47,24 @@ static __always_inline lat_u64 lat_policy_u64_(const lat_u32* words) {
 }
 
 static __always_inline lat_u32 lat_policy_word_(const struct lat_policy_view* view, lat_u32 index) {
-  LAT_FORGET(index);
   const lat_u32* unit = lat_policy_unit(view, index / LAT_UNIT_WORDS);
   return unit ? unit[index % LAT_UNIT_WORDS] : 0;
 }
 
-/* Words 2 (flags) and up of the header are what callers may want besides. */
+/* A word of unit 0, which is struct lat_policy_header. */
+static __always_inline lat_u32 lat_policy_header_(const struct lat_policy_view* view, lat_u32 index) {
+  const lat_u32* unit = lat_policy_unit(view, 0);
+  LAT_FORGET(index);
+  return unit ? unit[index % LAT_UNIT_WORDS] : 0;
+}
+
 static __always_inline lat_u32 lat_policy_flags(const struct lat_policy_view* view) {
-  return lat_policy_word_(view, 2);
+  return lat_policy_header_(view, 2);
 }
 
 /* The leaf where LAT_POLICY_LPM is set and the LPM trie finds nothing. */
 static __always_inline lat_u32 lat_policy_default_leaf(const struct lat_policy_view* view, lat_u32 direction) {
-  return lat_policy_word_(view, 8 + (direction & 1));
+  return lat_policy_header_(view, 8 + (direction & 1));
 }
 
 static __always_inline lat_u32 lat_policy_walk4_(const struct lat_policy_view* view, lat_u32 ref, lat_u32 address) {
@@ -108,7 +113,7 @@ static __always_inline lat_u32 lat_policy_walk6_(const struct lat_policy_view* v
 /* hi, lo: the address in host order, of IPv4 only the low 32 bits of lo count. */
 static __always_inline lat_u32 lat_policy_leaf(const struct lat_policy_view* view, lat_u32 direction, lat_u32 is_v6,
                                                lat_u64 hi, lat_u64 lo) {
-  lat_u32 ref = lat_policy_word_(view, (is_v6 ? 6 : 4) + (direction & 1));
+  lat_u32 ref = lat_policy_header_(view, (is_v6 ? 6 : 4) + (direction & 1));
   return is_v6 ? lat_policy_walk6_(view, ref, hi, lo) : lat_policy_walk4_(view, ref, (lat_u32)lo);
 }
 
