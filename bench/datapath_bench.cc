@@ -42,7 +42,7 @@ using testing::BpfRun;
 constexpr int kPrefixes = 16'000;
 constexpr int kFewPrefixes = 16;
 constexpr int kTurnRuns = 32768;  // packets of a turn
-constexpr int kFirstRuns = 4096;  // new flows of a turn, all in the table and in the ring at its end
+constexpr int kFirstRuns = 1024;  // new flows of a turn, all in the table and in the ring at its end
 
 testing::BpfRunOptions Options() {
   testing::BpfRunOptions options;
@@ -231,7 +231,7 @@ int Main(int rounds) {
   first.Add("empty", empty_fd, udp4);
   first.Add("first4", bpf_program__fd(verdict->progs.first4), udp4, kFirstRuns, forget_flows);
   first.Add("first6", bpf_program__fd(verdict->progs.first6), tcp6, kFirstRuns, forget_flows);
-  auto ns_first = first.Run(std::max(1, rounds / 8));
+  auto ns_first = first.Run(rounds);
   CHECK_EQ(bpf.Count(LAT_COUNT_FLOW_RING_FULL), 0u) << "the records were not all written";
 
   for (const auto& [name, value] : ns) std::fprintf(stderr, "# %s %.1f ns\n", name.c_str(), value);

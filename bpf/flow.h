@@ -96,7 +96,7 @@ static __always_inline enum lat_end_reason lat_flow_over(const struct lat_flow* 
   return idle > (__s64)(limit + margin) ? LAT_END_IDLE : LAT_END_NONE;
 }
 
-/* Makes *flow the flow that `packet` begins: all but the counters. */
+/* Makes *flow the flow that `packet` begins: all but the counters, and the generation, which makes the rest valid. */
 static __always_inline void lat_flow_begin(struct __sk_buff* skb, struct lat_flow* flow,
                                            const struct lat_packet* packet, const struct lat_judgement* judgement,
                                            lat_u32 no_reply, lat_u64 now, lat_u64 now_ns) {
@@ -114,11 +114,10 @@ static __always_inline void lat_flow_begin(struct __sk_buff* skb, struct lat_flo
   flow->tcp_flags[LAT_EGRESS] = egress ? packet->tcp_flags : 0;
   flow->tcp_flags[LAT_INGRESS] = egress ? 0 : packet->tcp_flags;
   flow->flags = no_reply ? LAT_FLOW_NO_REPLY : 0;
-  __sync_lock_test_and_set(&flow->generation, judgement->generation);
 }
 
-static __always_inline void lat_flow_begun(const struct lat_judgement* judgement) {
-  lat_count(LAT_COUNT_FLOWS_STARTED);
+static __always_inline void lat_flow_begun(const struct lat_packet* packet, const struct lat_judgement* judgement) {
+  lat_count_at(packet->key.scope, LAT_COUNT_FLOWS_STARTED);
   lat_count_rule(judgement->rule);
 }
 
@@ -171,6 +170,7 @@ LAT_FUNCTION int lat_flow_start(struct __sk_buff* skb, struct lat_packet* packet
   struct lat_record* record = bpf_ringbuf_reserve(&flow_ring, sizeof(*record), 0);
   lat_u32 no_reply = !packet->begins || lat_is_audited_answer(packet, now);
   lat_flow_begin(skb, &fresh, packet, judgement, no_reply, now, now_ns);
+  fresh.generation = judgement->generation;
   lat_u32 egress = packet->direction == LAT_EGRESS;
   fresh.packets[LAT_EGRESS] = egress;
   fresh.packets[LAT_INGRESS] = !egress;
@@ -195,7 +195,7 @@ LAT_FUNCTION int lat_flow_start(struct __sk_buff* skb, struct lat_packet* packet
     lat_count(LAT_COUNT_FLOW_RING_FULL);
   }
   if (!error) {
-    lat_flow_begun(judgement);
+    lat_flow_begun(packet, judgement);
     return 0;
   }
   /* EEXIST: another CPU was first. */
@@ -239,7 +239,8 @@ LAT_FUNCTION int lat_flow_restart(struct __sk_buff* skb, struct lat_packet* pack
     lat_u32 opens = packet->direction == LAT_EGRESS || (packet->key.proto == 6 && packet->begins);
     lat_u32 no_reply = !packet->begins || (remembers && !opens) || lat_is_audited_answer(packet, now);
     lat_flow_begin(skb, flow, packet, judgement, no_reply, now, now_ns);
-    lat_flow_begun(judgement);
+    __sync_lock_test_and_set(&flow->generation, judgement->generation);
+    lat_flow_begun(packet, judgement);
     lat_flow_take_packet(flow, packet, now);
     lat_record_progress(&packet->key, flow, LAT_EVENT_START, now, now_ns);
   } else {

@@ -61,9 +61,26 @@ struct {
   __type(value, struct lat_fragment);
 } fragments SEC(".maps");
 
-/* The policy of generation G is in slot G & 1 of these three. An array's value
- * is one block of the word table; inner maps differ in max_entries. */
+/* The policy of generation G is in slot G & 1 of these four. An array's value is one
+ * block of the word table. The first block is apart: the verifier inlines the lookup in
+ * an inner array of fixed size, and a small policy needs no other. */
 struct lat_policy_words {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, 1);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __uint(key_size, sizeof(lat_u32));
+  __uint(value_size, LAT_BLOCK_BYTES);
+};
+
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+  __uint(max_entries, 2);
+  __type(key, lat_u32);
+  __array(values, struct lat_policy_words);
+} policy SEC(".maps");
+
+/* Block B + 1 is entry B; inner maps differ in max_entries. */
+struct lat_policy_more {
   __uint(type, BPF_MAP_TYPE_ARRAY);
   __uint(max_entries, 1);
   __uint(map_flags, BPF_F_MMAPABLE | BPF_F_INNER_MAP);
@@ -75,8 +92,8 @@ struct {
   __uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
   __uint(max_entries, 2);
   __type(key, lat_u32);
-  __array(values, struct lat_policy_words);
-} policy SEC(".maps");
+  __array(values, struct lat_policy_more);
+} policy_more SEC(".maps");
 
 struct lat_policy_lpm4 {
   __uint(type, BPF_MAP_TYPE_LPM_TRIE);

@@ -7,14 +7,21 @@
 #include "packet.h"
 
 struct lat_policy_view {
-  void* map;
   const lat_u32* block0;
+  lat_u32 slot;
 };
+
+/* Block 1 and up. */
+static __always_inline const lat_u32* lat_policy_block(const struct lat_policy_view* view, lat_u32 block) {
+  lat_u32 slot = view->slot, entry = block - 1;
+  void* map = bpf_map_lookup_elem(&policy_more, &slot);
+  return map ? bpf_map_lookup_elem(map, &entry) : 0;
+}
 
 static __always_inline const lat_u32* lat_policy_unit(const struct lat_policy_view* view, lat_u32 unit) {
   lat_u32 block = unit / LAT_BLOCK_UNITS;
   const lat_u32* words = view->block0;
-  if (block) words = bpf_map_lookup_elem(view->map, &block);
+  if (block) words = lat_policy_block(view, block);
   return words ? words + (unit % LAT_BLOCK_UNITS) * LAT_UNIT_WORDS : 0;
 }
 
@@ -37,11 +44,11 @@ static __always_inline lat_u32 lat_policy_open(struct lat_policy_view* view) {
     lat_u32 generation = *(volatile lat_u32*)&lat_info.generation;
     if (generation == 0) return 0;
     lat_u32 slot = generation & 1, zero = 0;
-    view->map = bpf_map_lookup_elem(&policy, &slot);
-    if (!view->map) continue;
-    view->block0 = bpf_map_lookup_elem(view->map, &zero);
-    if (!view->block0) continue;
-    if (view->block0[0] == LAT_POLICY_MAGIC && view->block0[1] == generation) return generation;
+    void* map = bpf_map_lookup_elem(&policy, &slot);
+    if (!map) continue;
+    view->slot = slot;
+    view->block0 = bpf_map_lookup_elem(map, &zero);
+    if (view->block0 && view->block0[1] == generation) return generation;
   }
   return 0;
 }

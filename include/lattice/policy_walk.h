@@ -9,11 +9,11 @@
  * which returns 16 words, 8-byte aligned, or NULL for a unit that is not there;
  * every function then answers the closed way (leaf 0, deny, no rule). In BPF:
  *
- *   struct lat_policy_view { void *map; const lat_u32 *block0; };
+ *   struct lat_policy_view { const lat_u32 *block0; lat_u32 slot; };
  *   static __always_inline const lat_u32 *lat_policy_unit(const struct lat_policy_view *view, lat_u32 unit) {
  *     lat_u32 block = unit / LAT_BLOCK_UNITS;
  *     const lat_u32 *words = view->block0;
- *     if (block) words = bpf_map_lookup_elem(view->map, &block);
+ *     if (block) words = … the block of that number, or NULL …;
  *     return words ? words + (unit % LAT_BLOCK_UNITS) * LAT_UNIT_WORDS : 0;
  *   }
  *

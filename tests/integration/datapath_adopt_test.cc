@@ -149,8 +149,9 @@ TEST_F(DatapathAdopt, EveryMapIsPinnedUnderItsName) {
   ASSERT_TRUE(Create(DefaultOptions(), Allow({})).ok());
   const std::vector<std::string> pins = ListPins(folder()).value();
   for (const char* name :
-       {"denied", "denied_ring", "events", "flow_ring", "flows4", "flows6", "fragments", "hook_stats", "info", "lpm4",
-        "lpm6", "map_errors", "policy", "reason_stats", "rule_hits", "rules", "link_tc_egress", "link_tc_ingress"}) {
+       {"denied",     "denied_ring",  "events",    "flow_ring", "flows4",         "flows6",         "fragments",
+        "hook_stats", "info",         "lpm4",      "lpm6",      "map_errors",     "policy",         "policy_more",
+        "audited",    "reason_stats", "rule_hits", "rules",     "link_tc_egress", "link_tc_ingress"}) {
     EXPECT_THAT(pins, Contains(name));
   }
 }

@@ -5,11 +5,13 @@
 #include <lattice/policy.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <map>
 #include <numeric>
 
+#include "absl/types/span.h"
 #include "glog/logging.h"
 #include "lattice_bpf.skel.h"
 #include "userspace/base/unique_fd.h"
@@ -54,16 +56,17 @@ int OnRecord(void* to, void* data, size_t size) {
   return 0;
 }
 
-UniqueFd MakeWords(const policy::CompiledPolicy& compiled) {
-  LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_MMAPABLE | BPF_F_INNER_MAP);
+UniqueFd MakeBlocks(absl::Span<const uint32_t> words, uint32_t flags) {
+  const size_t blocks = (words.size() + LAT_BLOCK_WORDS - 1) / LAT_BLOCK_WORDS;
+  LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_MMAPABLE | flags);
   UniqueFd fd(bpf_map_create(BPF_MAP_TYPE_ARRAY, "lat_words", sizeof(uint32_t), LAT_BLOCK_BYTES,
-                             static_cast<uint32_t>(compiled.blocks()), &options));
+                             static_cast<uint32_t>(blocks), &options));
   CHECK(fd.ok()) << std::strerror(errno);
-  const size_t bytes = compiled.blocks() * LAT_BLOCK_BYTES;
-  void* words = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
-  CHECK_NE(words, MAP_FAILED) << std::strerror(errno);
-  std::memcpy(words, compiled.words.data(), compiled.words.size() * sizeof(uint32_t));
-  munmap(words, bytes);
+  const size_t bytes = blocks * LAT_BLOCK_BYTES;
+  void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
+  CHECK_NE(memory, MAP_FAILED) << std::strerror(errno);
+  std::memcpy(memory, words.data(), words.size() * sizeof(uint32_t));
+  munmap(memory, bytes);
   return fd;
 }
 
@@ -183,7 +186,10 @@ uint32_t BpfRun::Publish(const policy::RuleSet& rules, const policy::CompileOpti
     install(skeleton_->maps.lpm4, MakeTrie<lat_lpm4_key>(*compiled, true));
     install(skeleton_->maps.lpm6, MakeTrie<lat_lpm6_key>(*compiled, false));
   }
-  install(skeleton_->maps.policy, MakeWords(*compiled));
+  const auto words = absl::MakeConstSpan(compiled->words);
+  const size_t first = std::min<size_t>(words.size(), LAT_BLOCK_WORDS);
+  if (words.size() > first) install(skeleton_->maps.policy_more, MakeBlocks(words.subspan(first), BPF_F_INNER_MAP));
+  install(skeleton_->maps.policy, MakeBlocks(words.first(first), 0));
   SetGeneration(next);
   return next;
 }

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <vector>
 
+#include "absl/types/span.h"
 #include "userspace/base/status.h"
 #include "userspace/datapath/kernel_object.h"
 
@@ -24,16 +25,17 @@ absl::Status NoMemory(int error, absl::string_view doing) {
   return BpfError(error, doing);
 }
 
-absl::StatusOr<UniqueFd> BuildWords(const policy::CompiledPolicy& compiled) {
-  const size_t blocks = std::max<size_t>(1, compiled.blocks());
-  LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_MMAPABLE | BPF_F_INNER_MAP);
-  UniqueFd map(bpf_map_create(BPF_MAP_TYPE_ARRAY, "policy_words", sizeof(uint32_t), LAT_BLOCK_BYTES,
+// An array with `words` in as many blocks as they need, at least one.
+absl::StatusOr<UniqueFd> BuildBlocks(const char* name, absl::Span<const uint32_t> words, uint32_t flags) {
+  const size_t blocks = std::max<size_t>(1, (words.size() + LAT_BLOCK_WORDS - 1) / LAT_BLOCK_WORDS);
+  LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_MMAPABLE | flags);
+  UniqueFd map(bpf_map_create(BPF_MAP_TYPE_ARRAY, name, sizeof(uint32_t), LAT_BLOCK_BYTES,
                               static_cast<uint32_t>(blocks), &options));
   if (!map.ok()) return NoMemory(errno, "making the policy's table");
   const size_t bytes = blocks * LAT_BLOCK_BYTES;
   void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, map.get(), 0);
   if (memory == MAP_FAILED) return NoMemory(errno, "mapping the policy's table");
-  std::memcpy(memory, compiled.words.data(), compiled.words.size() * sizeof(uint32_t));
+  std::memcpy(memory, words.data(), words.size() * sizeof(uint32_t));
   munmap(memory, bytes);
   return map;
 }
@@ -83,7 +85,12 @@ absl::Status SetSlot(int outer, uint32_t slot, const UniqueFd& inner) {
 
 absl::StatusOr<PolicyTables> PolicyTables::Build(const policy::CompiledPolicy& compiled) {
   PolicyTables tables;
-  LATTICE_ASSIGN_OR_RETURN(tables.words_, BuildWords(compiled));
+  const auto words = absl::MakeConstSpan(compiled.words);
+  LATTICE_ASSIGN_OR_RETURN(
+      tables.words_, BuildBlocks("policy_words", words.first(std::min<size_t>(words.size(), LAT_BLOCK_WORDS)), 0));
+  if (words.size() > LAT_BLOCK_WORDS) {
+    LATTICE_ASSIGN_OR_RETURN(tables.more_, BuildBlocks("policy_more", words.subspan(LAT_BLOCK_WORDS), BPF_F_INNER_MAP));
+  }
   if (!compiled.stats.lpm) return tables;
   std::vector<lat_lpm4_key> keys4;
   std::vector<lat_lpm6_key> keys6;
@@ -108,12 +115,13 @@ absl::Status PolicyTables::Install(const Programs::MapFds& maps, uint32_t genera
     LATTICE_RETURN_IF_ERROR(SetSlot(maps.lpm4, slot, lpm4_));
     LATTICE_RETURN_IF_ERROR(SetSlot(maps.lpm6, slot, lpm6_));
   }
+  if (more_.ok()) LATTICE_RETURN_IF_ERROR(SetSlot(maps.policy_more, slot, more_));
   return SetSlot(maps.policy, slot, words_);
 }
 
 absl::Status RemovePolicyTables(const Programs::MapFds& maps, uint32_t generation) {
   const uint32_t slot = generation & 1;
-  for (const int outer : {maps.policy, maps.lpm4, maps.lpm6}) {
+  for (const int outer : {maps.policy, maps.policy_more, maps.lpm4, maps.lpm6}) {
     if (bpf_map_delete_elem(outer, &slot) != 0 && errno != ENOENT) return BpfError(errno, "releasing the old policy");
   }
   return absl::OkStatus();

@@ -20,8 +20,9 @@ class PolicyTables {
   absl::Status Install(const Programs::MapFds& maps, uint32_t generation) const;
 
  private:
-  UniqueFd words_;
-  UniqueFd lpm4_;  // only of an LPM policy
+  UniqueFd words_;  // the first block
+  UniqueFd more_;   // the others, if there are
+  UniqueFd lpm4_;   // only of an LPM policy
   UniqueFd lpm6_;
 };
 

@@ -228,6 +228,7 @@ absl::Status Programs::ReadFds() {
            .flows6 = bpf_map__fd(maps.flows6),
            .denied = bpf_map__fd(maps.denied),
            .policy = bpf_map__fd(maps.policy),
+           .policy_more = bpf_map__fd(maps.policy_more),
            .lpm4 = bpf_map__fd(maps.lpm4),
            .lpm6 = bpf_map__fd(maps.lpm6),
            .rules = bpf_map__fd(maps.rules),

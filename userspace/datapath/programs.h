@@ -40,8 +40,8 @@ class Programs {
   int sweep_fd() const;
 
   struct MapFds {
-    int flows4, flows6, denied, policy, lpm4, lpm6, rules, hook_stats, reason_stats, events, map_errors, flow_ring,
-        denied_ring;
+    int flows4, flows6, denied, policy, policy_more, lpm4, lpm6, rules, hook_stats, reason_stats, events, map_errors,
+        flow_ring, denied_ring;
   };
   const MapFds& maps() const { return maps_; }
 
