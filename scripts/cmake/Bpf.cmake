@@ -1,5 +1,6 @@
-# lattice_bpf_object(NAME SOURCE): compiles SOURCE for the BPF target and makes
-# the library NAME that carries its skeleton header <NAME>.skel.h.
+# lattice_bpf_object(NAME SOURCE [CLANG]): compiles SOURCE for the BPF target and makes
+# the library NAME that carries its skeleton header <NAME>.skel.h. SOURCE is a path from
+# the listing that calls, or from the root of the file system.
 find_program(LATTICE_BPF_CLANG NAMES clang-14 clang REQUIRED)
 find_program(LATTICE_BPFTOOL NAMES bpftool PATHS /usr/sbin /sbin REQUIRED)
 
@@ -19,7 +20,12 @@ endfunction()
 function(lattice_bpf_object NAME SOURCE)
   set(object "${CMAKE_CURRENT_BINARY_DIR}/${NAME}.bpf.o")
   set(skeleton "${CMAKE_CURRENT_BINARY_DIR}/${NAME}.skel.h")
-  lattice_bpf_compile(${object} ${CMAKE_CURRENT_SOURCE_DIR}/${SOURCE} ${LATTICE_BPF_CLANG})
+  set(clang ${LATTICE_BPF_CLANG})
+  if(ARGC GREATER 2)
+    set(clang ${ARGV2})
+  endif()
+  cmake_path(ABSOLUTE_PATH SOURCE BASE_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR} OUTPUT_VARIABLE source)
+  lattice_bpf_compile(${object} ${source} ${clang})
   add_custom_command(
     OUTPUT ${skeleton}
     COMMAND sh -c "'${LATTICE_BPFTOOL}' gen skeleton '${object}' name ${NAME} > '${skeleton}'"

@@ -4,9 +4,13 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <fcntl.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
 #include <linux/if_tun.h>
 #include <net/if.h>
+#include <netinet/in.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 
 #include <cerrno>
@@ -22,8 +26,10 @@
 namespace lattice::testing {
 namespace {
 
-// BPF_TCX_INGRESS of kernels since 6.6; the build's headers are of 6.1.
+// BPF_TCX_INGRESS and _EGRESS of kernels since 6.6; the build's headers are of 6.1.
 constexpr auto kTcxIngress = static_cast<bpf_attach_type>(46);
+constexpr auto kTcxEgress = static_cast<bpf_attach_type>(47);
+constexpr char kNoTcx[] = "this kernel has no tcx links (6.6); attaching to older ones is datapath's test";
 
 // struct VirtioHeader of linux/virtio_net.h, which is no C++.
 struct VirtioHeader {
@@ -96,10 +102,8 @@ class Attached : public BpfTest {
   UniqueFd tun_, link_, our_link_;
 };
 
-#define NEEDS_TCX()                                                                            \
-  if (!KernelHasTcx())                                                                         \
-  GTEST_SKIP() << "this kernel has no tcx links (6.6); attaching to older ones is datapath's " \
-                  "test"
+#define NEEDS_TCX() \
+  if (!KernelHasTcx()) GTEST_SKIP() << kNoTcx
 
 TEST_F(Attached, DeniesPacketsShorterThanTheirHeader) {
   NEEDS_TCX();
@@ -167,6 +171,33 @@ TEST_F(Attached, CountsTheSegmentsAGuestLeavesToUs) {
   EXPECT_EQ(counted.packets, 1u);
   EXPECT_EQ(counted.wire_packets, 4u);
   EXPECT_EQ(counted.bytes, 3500u + 4 * 40);
+}
+
+// A packet socket says what skb->protocol is, whatever the frame says.
+TEST_F(BpfTest, AnIpPacketThatAPacketSocketCallsArpIsNotTakenForArp) {
+  bpf.Publish(Rules(""));
+  auto ns = NetNamespace::Create("arp");
+  ASSERT_TRUE(ns.ok()) << ns.status();
+  ASSERT_TRUE((*ns)->Ip("link add eth0 type veth peer name eth1\nlink set eth0 up\nlink set eth1 up").ok());
+  (*ns)->Run([&] {
+    const int ifindex = static_cast<int>(if_nametoindex("eth0"));
+    UniqueFd link(bpf_link_create(bpf.ProgramFd(LAT_HOOK_TC_EGRESS), ifindex, kTcxEgress, nullptr));
+    if (!link.ok()) GTEST_SKIP() << kNoTcx;
+    UniqueFd fd(socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0));
+    sockaddr_ll to = {};
+    to.sll_family = AF_PACKET;
+    to.sll_protocol = htons(ETH_P_ARP);
+    to.sll_ifindex = ifindex;
+    const auto send = [&](const std::string& frame) {
+      // A dropped frame is ENOBUFS.
+      return sendto(fd.get(), frame.data(), frame.size(), 0, reinterpret_cast<sockaddr*>(&to), sizeof(to)) > 0;
+    };
+    const uint64_t arp = bpf.ReasonCount(LAT_HOOK_TC_EGRESS, LAT_REASON_NEIGHBOUR);
+    EXPECT_TRUE(send(ArpFrame()));
+    EXPECT_EQ(bpf.ReasonCount(LAT_HOOK_TC_EGRESS, LAT_REASON_NEIGHBOUR), arp + 1);
+    EXPECT_FALSE(send(Udp(Ends4(), LAT_EGRESS).Frame()));
+    EXPECT_EQ(bpf.ReasonCount(LAT_HOOK_TC_EGRESS, LAT_REASON_NOT_IP), 1u);
+  });
 }
 
 }  // namespace

@@ -112,8 +112,9 @@ TEST_F(Concurrent, EveryPacketIsInOneRecordOrInACountedLoss) {
   EXPECT_EQ(ended_.bytes + bpf.Count(LAT_COUNT_UNTRACKED_BYTES), allow.bytes);
   EXPECT_EQ(denied_.packets + bpf.Count(LAT_COUNT_DENIED_TABLE_FULL), deny.packets);
   EXPECT_EQ(bpf.Count(LAT_COUNT_FLOW_RING_FULL), 0u);
-  std::cout << allow.packets << " packets allowed in " << ends << " flows, " << deny.packets << " denied; untracked "
-            << bpf.Count(LAT_COUNT_UNTRACKED_PACKETS) << ", unnamed " << bpf.Count(LAT_COUNT_DENIED_TABLE_FULL) << "\n";
+  std::cout << "note: " << allow.packets << " packets allowed in " << ends << " flows, " << deny.packets
+            << " denied; untracked " << bpf.Count(LAT_COUNT_UNTRACKED_PACKETS) << ", unnamed "
+            << bpf.Count(LAT_COUNT_DENIED_TABLE_FULL) << "\n";
 }
 
 // Each policy allows one address at one port. A walk that began in the tables of one and
@@ -155,7 +156,7 @@ TEST_F(Concurrent, APolicySwapIsSeenWholeByEveryPacket) {
   EXPECT_EQ(never_passed, 0u);
   EXPECT_GT(swapped_passed, 0u);
   EXPECT_LT(swapped_passed, swapped);
-  std::cout << swaps << " swaps in " << absl::Now() - start << " under " << 3 * always << " packets\n";
+  std::cout << "note: " << swaps << " swaps in " << absl::Now() - start << " under " << 3 * always << " packets\n";
   EXPECT_EQ(swaps, kSwaps);
 }
 

@@ -119,7 +119,8 @@ TEST_P(Differential, EveryHookSaysWhatTheReferenceJudgeSaysAndByTheSameRule) {
       }
     }
   }
-  std::cout << pairs << " pairs of policy and packet, " << allowed << " allowed, " << by_rule << " by a rule\n";
+  std::cout << "note: " << pairs << " pairs of policy and packet, " << allowed << " allowed, " << by_rule
+            << " by a rule\n";
   EXPECT_GT(allowed, pairs / 10);
   EXPECT_LT(allowed, pairs - pairs / 10);
   EXPECT_GT(by_rule, pairs / 4);
@@ -203,7 +204,7 @@ TEST_F(MangledPackets, NeverPassUnlessAnIndependentReaderFindsWhatARuleAllows) {
     }
     EXPECT_EQ(bpf.FlowRecords().size(), bpf.Count(LAT_COUNT_FLOWS_STARTED)) << "a flow without its record";
   }
-  std::cout << passed << " of " << kRounds * kPackets << " mangled packets pass\n";
+  std::cout << "note: " << passed << " of " << kRounds * kPackets << " mangled packets pass\n";
   EXPECT_GT(passed, kRounds * kPackets / 20);
   EXPECT_GT(refused, kRounds * kPackets / 20);
 }

@@ -1,4 +1,6 @@
 // Which packets pass: rules, defaults, replies, connections, no policy, audit mode.
+#include <functional>
+
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/bpf/fixture.h"
@@ -12,22 +14,41 @@ using ::testing::SizeIs;
 struct Case {
   std::string name;
   std::string rules;
-  Packet packet;  // of egress
+  std::function<Packet(lat_direction)> make;
   lat_verdict want;
   lat_reason reason;  // of the flow or of the denial
-  uint32_t rule = 0;  // slot + 1
+  uint32_t rule = 0;  // slot of egress + 1
+  Packet packet = {};
 };
 
 void PrintTo(const Case& c, std::ostream* out) {
   *out << c.name;
 }
 
-// The two egress hooks times the cases.
-class EgressVerdict : public BpfTest, public ::testing::WithParamInterface<std::tuple<lat_hook, Case>> {};
+// The rules are those of the hook's direction, so their slots begin where that one's do.
+policy::RuleSet RulesOf(lat_direction direction, const std::string& text) {
+  policy::RuleSet rules = Rules(text, {.ingress_deny = true});
+  if (direction == LAT_INGRESS) std::swap(rules.egress, rules.ingress);
+  return rules;
+}
 
-TEST_P(EgressVerdict, IsOfTheRuleThatMatches) {
-  const auto& [hook, c] = GetParam();
-  bpf.Publish(Rules(c.rules));
+IpAddress Local(const Packet& packet, lat_direction direction) {
+  return direction == LAT_EGRESS ? packet.source : packet.destination;
+}
+IpAddress Remote(const Packet& packet, lat_direction direction) {
+  return direction == LAT_EGRESS ? packet.destination : packet.source;
+}
+
+// Every hook times the cases.
+class HookVerdict : public BpfTest, public ::testing::WithParamInterface<std::tuple<lat_hook, Case>> {};
+
+TEST_P(HookVerdict, IsOfTheRuleThatMatches) {
+  const auto& [hook, table] = GetParam();
+  const lat_direction direction = DirectionOf(hook);
+  Case c = table;
+  c.packet = c.make(direction);
+  if (c.rule != 0 && direction == LAT_INGRESS) c.rule += BpfRun::kIngressSlots;
+  bpf.Publish(RulesOf(direction, c.rules));
   ASSERT_EQ(bpf.Run(hook, c.packet), c.want);
   const lat_counters counted = bpf.HookStats(hook, c.want);
   EXPECT_EQ(counted.packets, 1u);
@@ -45,13 +66,13 @@ TEST_P(EgressVerdict, IsOfTheRuleThatMatches) {
     EXPECT_EQ(records[0].verdict, LAT_ALLOW);
     EXPECT_EQ(records[0].reason, c.reason);
     EXPECT_EQ(records[0].rule, c.rule);
-    EXPECT_EQ(records[0].direction, LAT_EGRESS);
+    EXPECT_EQ(records[0].direction, direction);
     EXPECT_EQ(records[0].scope, ScopeOf(hook));
     EXPECT_EQ(records[0].generation, bpf.generation());
-    EXPECT_EQ(records[0].packets[LAT_EGRESS], 1u);
-    EXPECT_EQ(records[0].bytes[LAT_EGRESS], counted.bytes);
-    EXPECT_EQ(IpAddress::FromBytes(records[0].local), c.packet.source);
-    EXPECT_EQ(IpAddress::FromBytes(records[0].remote), c.packet.destination);
+    EXPECT_EQ(records[0].packets[direction], 1u);
+    EXPECT_EQ(records[0].bytes[direction], counted.bytes);
+    EXPECT_EQ(IpAddress::FromBytes(records[0].local), Local(c.packet, direction));
+    EXPECT_EQ(IpAddress::FromBytes(records[0].remote), Remote(c.packet, direction));
     EXPECT_EQ(records[0].proto, c.packet.protocol);
   } else {
     EXPECT_EQ(bpf.FlowCount(), 0u);
@@ -67,28 +88,32 @@ TEST_P(EgressVerdict, IsOfTheRuleThatMatches) {
     EXPECT_EQ(records[0].verdict, LAT_DENY);
     EXPECT_EQ(records[0].reason, c.reason);
     EXPECT_EQ(records[0].rule, c.rule);
-    EXPECT_EQ(records[0].packets[LAT_EGRESS], 1u);
-    EXPECT_EQ(IpAddress::FromBytes(records[0].remote), c.packet.destination);
+    EXPECT_EQ(records[0].packets[direction], 1u);
+    EXPECT_EQ(IpAddress::FromBytes(records[0].remote), Remote(c.packet, direction));
     EXPECT_THAT(bpf.FlowRecords(), IsEmpty());
   }
 }
 
-Packet TcpTo(const char* remote, uint16_t port) {
-  Ends ends = EndsOf(!Ip(remote).is_v4(), {.remote_port = port});
-  ends.remote = Ip(remote);
-  return Tcp(ends, LAT_EGRESS, kSyn);
-}
-
-Packet UdpTo(const char* remote, uint16_t port) {
-  Ends ends = EndsOf(!Ip(remote).is_v4(), {.remote_port = port});
-  ends.remote = Ip(remote);
-  return Udp(ends, LAT_EGRESS);
-}
-
-Packet ProtocolTo(const char* remote, uint8_t protocol) {
+// With `remote` and the port that the direction judges: of the remote end for egress, of ours for ingress.
+Ends JudgedEnds(lat_direction direction, const char* remote, uint16_t port) {
   Ends ends = EndsOf(!Ip(remote).is_v4());
   ends.remote = Ip(remote);
-  return Raw(ends, LAT_EGRESS, protocol, std::string(24, 'p'));
+  (direction == LAT_EGRESS ? ends.remote_port : ends.local_port) = port;
+  return ends;
+}
+
+std::function<Packet(lat_direction)> TcpTo(const char* remote, uint16_t port) {
+  return [=](lat_direction direction) { return Tcp(JudgedEnds(direction, remote, port), direction, kSyn); };
+}
+
+std::function<Packet(lat_direction)> UdpTo(const char* remote, uint16_t port) {
+  return [=](lat_direction direction) { return Udp(JudgedEnds(direction, remote, port), direction); };
+}
+
+std::function<Packet(lat_direction)> ProtocolTo(const char* remote, uint8_t protocol) {
+  return [=](lat_direction direction) {
+    return Raw(JudgedEnds(direction, remote, 0), direction, protocol, std::string(24, 'p'));
+  };
 }
 
 const Case kCases[] = {
@@ -119,8 +144,9 @@ std::string CaseName(const ::testing::TestParamInfo<std::tuple<lat_hook, Case>>&
   return std::string(HookName(std::get<0>(info.param))) + std::get<1>(info.param).name;
 }
 
-INSTANTIATE_TEST_SUITE_P(Rules, EgressVerdict,
-                         ::testing::Combine(::testing::Values(LAT_HOOK_TC_EGRESS, LAT_HOOK_CGROUP_EGRESS),
+INSTANTIATE_TEST_SUITE_P(Rules, HookVerdict,
+                         ::testing::Combine(::testing::Values(LAT_HOOK_TC_EGRESS, LAT_HOOK_TC_INGRESS,
+                                                              LAT_HOOK_CGROUP_EGRESS, LAT_HOOK_CGROUP_INGRESS),
                                             ::testing::ValuesIn(kCases)),
                          CaseName);
 

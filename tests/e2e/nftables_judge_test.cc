@@ -224,7 +224,7 @@ TEST_F(NftablesJudgeTest, AgreesWithUsAboutRandomRulesAndPackets) {
     passed += theirs.size();
     ASSERT_TRUE(RunCommand(ns_->Inside({"nft", "flush", "ruleset"})).ok());
   }
-  std::cout << passed << " of " << rounds.size() * kProbes << " probes pass" << std::endl;
+  std::cout << "note: " << passed << " of " << rounds.size() * kProbes << " probes pass" << std::endl;
   EXPECT_GT(passed, rounds.size() * kProbes / 50) << "the probes should meet both outcomes";
 }
 

@@ -17,7 +17,7 @@ uint64_t TestSeed() {
     std::random_device device;
     seed = uint64_t{device()} << 32 | device();
   }
-  std::cout << "repeat with LATTICE_TEST_SEED=" << seed << std::endl;
+  std::cout << "note: repeat with LATTICE_TEST_SEED=" << seed << std::endl;
   return seed;
 }
 
