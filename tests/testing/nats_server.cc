@@ -62,6 +62,10 @@ absl::Status NatsServer::Launch() {
     child.argv.push_back("-js");
     add("-sd", dir_.File("jetstream"));
   }
+  if (!options_.config.empty()) {
+    LATTICE_RETURN_IF_ERROR(WriteFileAtomically(dir_.File("nats.conf"), options_.config, 0600));
+    add("--config", dir_.File("nats.conf"));
+  }
   add("--user", options_.user);
   add("--pass", options_.password);
   add("--auth", options_.token);

@@ -29,6 +29,7 @@ struct NatsServerOptions {
   std::string tls_cert_file;  // with tls_key_file: TLS is required
   std::string tls_key_file;
   std::string tls_client_ca_file;  // clients must show a certificate of this authority
+  std::string config;              // text of a configuration file, for what has no flag
   int port = 0;                    // 0: any free one
   std::string netns;               // "/run/netns/NAME"; empty: ours
   std::string address = "127.0.0.1";

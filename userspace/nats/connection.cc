@@ -168,11 +168,16 @@ class Session {
 
   natsConnection* get() const { return connection_; }
   uint64_t number() const { return number_; }
+  // These ask the library, which may hold its lock for as long as a write to the socket takes.
   bool connected() const { return natsConnection_Status(connection_) == NATS_CONN_STATUS_CONNECTED; }
-
   std::string server() const {
     char url[512];
     return natsConnection_GetConnectedUrl(connection_, url, sizeof(url)) == NATS_OK ? RedactUrls(url) : "";
+  }
+  // A message of this session was refused: the server tells it besides, and answers a flush as if nothing were.
+  bool refused() const {
+    const char* detail = nullptr;
+    return natsConnection_GetLastError(connection_, &detail) == NATS_NOT_PERMITTED;
   }
 
   // Why it ended.
@@ -204,6 +209,15 @@ class Connection::Impl {
   absl::Status Publish(absl::string_view subject, absl::string_view payload, absl::string_view msg_id);
   absl::Status Flush(absl::Duration timeout);
 
+  // Not by way of current(): the last owner of a session waits for the library to end it.
+  bool connected() const ABSL_LOCKS_EXCLUDED(mutex_) {
+    absl::MutexLock lock(&mutex_);
+    return current_ != nullptr;
+  }
+  std::string server() const ABSL_LOCKS_EXCLUDED(mutex_) {
+    absl::MutexLock lock(&mutex_);
+    return server_;
+  }
   std::shared_ptr<Session> current() const ABSL_LOCKS_EXCLUDED(mutex_) {
     absl::MutexLock lock(&mutex_);
     return current_;
@@ -216,7 +230,8 @@ class Connection::Impl {
 
  private:
   void Keep();
-  void SetCurrent(std::shared_ptr<Session> session, absl::string_view trouble) ABSL_LOCKS_EXCLUDED(mutex_);
+  void Connected(std::shared_ptr<Session> session, const std::string& server) ABSL_LOCKS_EXCLUDED(mutex_);
+  void Disconnected(absl::string_view trouble) ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status NotConnected() const ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status Send(natsConnection* connection, absl::string_view payload, absl::string_view msg_id);
 
@@ -229,16 +244,26 @@ class Connection::Impl {
 
   mutable absl::Mutex mutex_;
   std::shared_ptr<Session> current_ ABSL_GUARDED_BY(mutex_);
+  std::string server_ ABSL_GUARDED_BY(mutex_);  // of current_
   std::string trouble_ ABSL_GUARDED_BY(mutex_) = "not yet connected";
   uint64_t opened_ ABSL_GUARDED_BY(mutex_) = 0;
 
   std::thread keeper_;  // last: it uses all of the above
 };
 
-void Connection::Impl::SetCurrent(std::shared_ptr<Session> session, absl::string_view trouble) {
+void Connection::Impl::Connected(std::shared_ptr<Session> session, const std::string& server) {
   absl::MutexLock lock(&mutex_);
-  if (session != nullptr) ++opened_;
-  current_.swap(session);
+  ++opened_;
+  current_ = std::move(session);
+  server_ = server;
+  trouble_.clear();
+}
+
+void Connection::Impl::Disconnected(absl::string_view trouble) {
+  std::shared_ptr<Session> ended;  // before the lock: it goes after it
+  absl::MutexLock lock(&mutex_);
+  ended.swap(current_);
+  server_.clear();
   trouble_ = std::string(trouble);
 }
 
@@ -249,15 +274,16 @@ void Connection::Impl::Keep() {
     absl::StatusOr<std::shared_ptr<Session>> session = Session::Open(options_, mailbox_);
     if (session.ok()) {
       last_error.clear();
-      SetCurrent(*session, "");
-      mailbox_->Add(Event::Kind::kConnected, absl::StrCat("connected to NATS at ", (*session)->server()));
+      const std::string server = (*session)->server();
+      Connected(*session, server);
+      mailbox_->Add(Event::Kind::kConnected, absl::StrCat("connected to NATS at ", server));
       if (!mailbox_->AwaitClosed((*session)->number())) return;
       const std::string reason = absl::StrCat("NATS connection lost: ", (*session)->reason());
-      SetCurrent(nullptr, reason);
+      Disconnected(reason);
       mailbox_->Add(Event::Kind::kDisconnected, reason);
     } else {
       const std::string error(session.status().message());
-      SetCurrent(nullptr, error);
+      Disconnected(error);
       // The same error again at every attempt tells nothing new.
       if (error != last_error) mailbox_->Add(Event::Kind::kError, error);
       last_error = error;
@@ -320,9 +346,14 @@ absl::Status Connection::Impl::Flush(absl::Duration timeout) {
   const int64_t timeout_ms = std::max<int64_t>(absl::ToInt64Milliseconds(timeout), 1);
   const absl::Status flushed = ToStatus(natsConnection_FlushTimeout(unflushed_->get(), timeout_ms), "flushing to NATS");
   if (absl::IsDeadlineExceeded(flushed) && unflushed_->connected()) return flushed;
-  unflushed_.reset();
-  if (flushed.ok()) return flushed;
-  return absl::UnavailableError(flushed.message());
+  const std::shared_ptr<Session> session = std::exchange(unflushed_, nullptr);
+  if (!flushed.ok()) return absl::UnavailableError(flushed.message());
+  // The refusal came before the answer to the flush. The library keeps it for as long as the session is, and a
+  // server that was told otherwise applies that to new connections: so this one ends.
+  if (!session->refused()) return absl::OkStatus();
+  const std::string reason = session->reason();
+  natsConnection_Close(session->get());
+  return absl::UnavailableError(absl::StrCat("the NATS server refuses what is published: ", reason));
 }
 
 absl::StatusOr<std::unique_ptr<Connection>> Connection::Create(const Options& options) {
@@ -345,13 +376,11 @@ absl::Status Connection::Flush(absl::Duration timeout) {
 }
 
 bool Connection::connected() const {
-  const std::shared_ptr<Session> session = impl_->current();
-  return session != nullptr && session->connected();
+  return impl_->connected();
 }
 
 std::string Connection::server() const {
-  const std::shared_ptr<Session> session = impl_->current();
-  return session == nullptr ? "" : session->server();
+  return impl_->server();
 }
 
 uint64_t Connection::reconnects() const {

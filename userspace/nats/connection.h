@@ -6,9 +6,10 @@
 //
 // Promise: when Flush() is OK, the server has received every message whose Publish() was OK since the last OK
 // Flush(). Unavailable, of either, means that all of those may be lost and are to be published again (at least
-// once): there is no connection, or it was lost and made anew in between. Nothing is kept for later while there is
-// none. It reconnects for ever, with jitter, also after the server refused the credentials, and reads the credential
-// files again for that. No password, token or user part of an URL is in any error, event or log.
+// once): there is no connection, or it was lost and made anew in between, or the server does not permit us to publish
+// there, which ends the connection. Nothing is kept for later while there is none. It reconnects for ever, with jitter,
+// also after the server refused the credentials, and reads the credential files again for that. No password, token or
+// user part of an URL is in any error, event or log.
 //
 // Threads: Publish, Flush and the destructor on one thread; the rest on any. A thread of its own opens connections,
 // because that blocks. The library's callbacks run on the library's threads and only wake that one.
@@ -83,6 +84,7 @@ class Connection {
   // `timeout`: not yet, call again.
   absl::Status Flush(absl::Duration timeout);
 
+  // This and the next as of the last opening or end of a connection. They never wait for the library or a socket.
   bool connected() const;
   // "nats://host:port" of the server, redacted; empty when not connected.
   std::string server() const;

@@ -6,9 +6,12 @@
 #include <poll.h>
 
 #include <algorithm>
+#include <atomic>
 #include <set>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "tests/testing/nats_server.h"
 #include "tests/testing/temp_dir.h"
 #include "tests/testing/wait_until.h"
@@ -233,6 +236,57 @@ TEST(NatsConnection, RefusesAMessageThatCanNeverPassAndKeepsTheOthers) {
   EXPECT_TRUE(connection->Flush(kLong).ok());
   EXPECT_EQ(connection->reconnects(), 0u);
   EXPECT_EQ((*subscriber)->Next(kLong)->payload, "good");
+}
+
+// The server answers the flush of what it refused as if nothing were; a publisher that believed it would lose all.
+TEST(NatsConnection, FlushFailsWhenTheServerDoesNotPermitUsToPublish) {
+  constexpr char kDenied[] =
+      R"(no_auth_user: u
+         authorization { users = [{user: u, password: p, permissions: {publish: {deny: ["lattice.>"]}}}] })";
+  auto server = NatsServer::Start({.config = kDenied});
+  ASSERT_TRUE(server.ok()) << server.status();
+  auto connection = Connect(To((*server)->url()));
+  ASSERT_TRUE(connection->Publish("lattice.audit.flow", "refused", "1").ok());
+  const absl::Status flushed = connection->Flush(kLong);
+  EXPECT_TRUE(absl::IsUnavailable(flushed)) << flushed;
+  EXPECT_THAT(std::string(flushed.message()), HasSubstr("Permissions Violation for Publish to \"lattice.audit.flow\""));
+  AwaitEvent(*connection, "Permissions Violation");
+  // What is permitted passes on the next connection; what was told once holds up nothing.
+  PublishUntilFlushed(*connection, "other", {"2"});
+  // The operator mends the permissions: no restart of ours needed.
+  (*server)->options().config = "";
+  ASSERT_TRUE((*server)->Restart().ok());
+  auto subscriber = NatsSubscriber::Subscribe((*server)->url(), "lattice.>");
+  ASSERT_TRUE(subscriber.ok()) << subscriber.status();
+  PublishUntilFlushed(*connection, "lattice.audit.flow", {"1"});
+  EXPECT_EQ((*subscriber)->Next(kLong)->msg_id, "1");
+}
+
+// The library's own lock is held during a write; the daemon's main loop must not wait for it.
+TEST(NatsConnection, ItsStateIsToldAtOnceWhileAWriteStands) {
+  auto server = NatsServer::Start();
+  ASSERT_TRUE(server.ok()) << server.status();
+  Options options = To((*server)->url());
+  options.write_timeout = absl::Seconds(3);
+  auto connection = Connect(options);
+  ASSERT_TRUE((*server)->Pause().ok());
+  std::atomic<bool> failed = false;
+  std::thread publisher([&] {
+    const std::string payload(512 << 10, 'x');
+    while (connection->Publish("a", payload).ok()) {
+    }
+    failed = true;
+  });
+  absl::Duration longest = absl::ZeroDuration();
+  while (!failed) {
+    const absl::Time start = absl::Now();
+    connection->connected();
+    connection->server();
+    longest = std::max(longest, absl::Now() - start);
+    absl::SleepFor(absl::Milliseconds(1));
+  }
+  publisher.join();
+  EXPECT_LT(longest, absl::Seconds(1));
 }
 
 TEST(NatsConnection, FlushOfNothingIsOk) {
