@@ -61,7 +61,7 @@ void Publisher::Written(uint64_t records) {
 void Publisher::Run() {
   while (true) {
     const Progress progress = Step();
-    const bool idle = progress != Progress::kPublished;
+    const bool idle = progress != Progress::kPublished && progress != Progress::kWaiting;
     absl::Duration pause = absl::ZeroDuration();
     if (progress == Progress::kIdle) pause = options_.poll_interval;
     if (progress == Progress::kNotConnected || progress == Progress::kFailed) pause = backoff_;
@@ -84,23 +84,31 @@ bool Publisher::WaitUnlessStopping(absl::Duration timeout, bool wake_for_work) {
 }
 
 Publisher::Progress Publisher::Step() {
+  if (handed_over_ > 0) return Flush();
   if (!sink_.connected()) {
     BackOff();
     return Progress::kNotConnected;
   }
-  size_t lines = 0;
-  size_t handed_over = 0;
-  absl::Status status = HandOver(&lines, &handed_over);
-  if (status.ok() && lines == 0) {
-    MoveCursor(/*force_store=*/true);
-    backoff_ = absl::ZeroDuration();
-    return Progress::kIdle;
-  }
-  if (status.ok()) status = sink_.Flush(FlushTimeout());
-  if (!status.ok()) return Fail(status, handed_over);
+  if (const absl::Status status = HandOver(); !status.ok()) return Fail(status);
+  if (lines_ > 0) return Flush();
+  MoveCursor(/*force_store=*/true);
   backoff_ = absl::ZeroDuration();
-  counters_.published.fetch_add(handed_over, std::memory_order_relaxed);
-  counters_.spool_records.fetch_sub(static_cast<int64_t>(lines), std::memory_order_relaxed);
+  return Progress::kIdle;
+}
+
+Publisher::Progress Publisher::Flush() {
+  const absl::Status status = sink_.Flush(FlushTimeout());
+  if (absl::IsDeadlineExceeded(status)) {
+    if (auto suppressed = failure_log_.Admit(clock_.MonotonicNs())) {
+      LOG(WARNING) << "publisher: the server is slow, " << handed_over_ << " records are on their way to it ("
+                   << *suppressed << " more such waits)";
+    }
+    return Progress::kWaiting;
+  }
+  if (!status.ok()) return Fail(status);
+  backoff_ = absl::ZeroDuration();
+  counters_.published.fetch_add(std::exchange(handed_over_, 0), std::memory_order_relaxed);
+  counters_.spool_records.fetch_sub(static_cast<int64_t>(std::exchange(lines_, 0)), std::memory_order_relaxed);
   flushed_ = reader_->cursor();
   MoveCursor(/*force_store=*/false);
   return Progress::kPublished;
@@ -112,9 +120,9 @@ absl::Duration Publisher::FlushTimeout() {
   return std::clamp(deadline_ - absl::Now(), absl::ZeroDuration(), options_.flush_timeout);
 }
 
-// Publishes the next batch; `lines` were read, `handed_over` of them were records.
-absl::Status Publisher::HandOver(size_t* lines, size_t* handed_over) {
-  for (; *lines < options_.batch_records; ++*lines) {
+// Publishes the next batch.
+absl::Status Publisher::HandOver() {
+  for (; lines_ < options_.batch_records; ++lines_) {
     LATTICE_ASSIGN_OR_RETURN(const std::optional<absl::string_view> line, reader_->Next());
     if (!line.has_value()) break;
     absl::StatusOr<DecodedLine> decoded = DecodeLine(*line);
@@ -132,7 +140,7 @@ absl::Status Publisher::HandOver(size_t* lines, size_t* handed_over) {
       continue;
     }
     if (!published.ok()) return published;
-    ++*handed_over;
+    ++handed_over_;
   }
   return absl::OkStatus();
 }
@@ -150,9 +158,10 @@ void Publisher::BackOff() {
 }
 
 // Everything since the last flush will be read and sent again.
-Publisher::Progress Publisher::Fail(const absl::Status& status, size_t handed_over) {
+Publisher::Progress Publisher::Fail(const absl::Status& status) {
   BackOff();
-  counters_.failed.fetch_add(handed_over, std::memory_order_relaxed);
+  counters_.failed.fetch_add(std::exchange(handed_over_, 0), std::memory_order_relaxed);
+  lines_ = 0;
   if (auto suppressed = failure_log_.Admit(clock_.MonotonicNs())) {
     LOG(WARNING) << "publisher: " << status.message() << "; records stay in the audit file and are sent again ("
                  << *suppressed << " more such failures)";

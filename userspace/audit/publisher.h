@@ -7,9 +7,9 @@
 //   publisher->Stop(absl::Seconds(5));  // publishes what is left, at most that long
 //
 // The promise: at least once, in order. After a failure everything since the last flush is
-// sent again under the same ids. The sink being away only makes the spool grow. Step()
-// does the work and runs on the publisher's own thread, or on a test's; Written(), Stop()
-// and counters() from any thread.
+// sent again under the same ids. A slow server is no failure: its answer is waited for. The sink being away only makes
+// the spool grow. Step() does the work and runs on the publisher's own thread, or on a test's; Written(), Stop() and
+// counters() from any thread.
 #ifndef USERSPACE_AUDIT_PUBLISHER_H_
 #define USERSPACE_AUDIT_PUBLISHER_H_
 
@@ -69,8 +69,9 @@ class Publisher {
   // `records` more are in the file.
   void Written(uint64_t records);
 
-  enum class Progress { kPublished, kIdle, kNotConnected, kFailed };
-  // One batch. After kNotConnected and kFailed wait backoff().
+  // kWaiting: the server has not yet answered for the batch that was handed over.
+  enum class Progress { kPublished, kIdle, kWaiting, kNotConnected, kFailed };
+  // One batch, or more waiting for the last one. After kNotConnected and kFailed wait backoff().
   Progress Step();
   absl::Duration backoff() const { return backoff_; }
 
@@ -81,10 +82,11 @@ class Publisher {
   void Run();
   bool WaitUnlessStopping(absl::Duration timeout, bool wake_for_work);
   absl::Duration FlushTimeout();
-  absl::Status HandOver(size_t* lines, size_t* handed_over);
+  absl::Status HandOver();
+  Progress Flush();
   void Skip(absl::string_view what, const absl::Status& status);
   void BackOff();
-  Progress Fail(const absl::Status& status, size_t handed_over);
+  Progress Fail(const absl::Status& status);
   void MoveCursor(bool force_store);
 
   FileSystem& fs_;
@@ -94,6 +96,9 @@ class Publisher {
   std::unique_ptr<SegmentReader> reader_;
   Encoder encoder_;
   std::string message_;
+  // Of the batch that is not flushed: lines read, and those of them that the sink has.
+  size_t lines_ = 0;
+  size_t handed_over_ = 0;
   Cursor flushed_;
   Cursor stored_;
   int64_t stored_at_ns_ = 0;

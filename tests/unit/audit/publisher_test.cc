@@ -31,9 +31,13 @@ class FakeSink : public MessageSink {
   }
   absl::Status Flush(absl::Duration) override {
     absl::MutexLock lock(&mutex_);
+    if (slow_flushes_ > 0) {
+      --slow_flushes_;
+      return absl::DeadlineExceededError("no answer yet");
+    }
     if (fail_flush_) {
       pending_.clear();
-      return absl::DeadlineExceededError("no answer");
+      return absl::UnavailableError("connection lost");
     }
     for (auto& message : pending_) delivered_.push_back(std::move(message));
     pending_.clear();
@@ -51,6 +55,11 @@ class FakeSink : public MessageSink {
   void set_fail_flush(bool fail) {
     absl::MutexLock lock(&mutex_);
     fail_flush_ = fail;
+  }
+  // So many flushes find the messages still on their way.
+  void set_slow_flushes(int n) {
+    absl::MutexLock lock(&mutex_);
+    slow_flushes_ = n;
   }
   void set_fail_publish_at(size_t n) {
     absl::MutexLock lock(&mutex_);
@@ -78,6 +87,7 @@ class FakeSink : public MessageSink {
   mutable absl::Mutex mutex_;
   bool connected_ ABSL_GUARDED_BY(mutex_) = true;
   bool fail_flush_ ABSL_GUARDED_BY(mutex_) = false;
+  int slow_flushes_ ABSL_GUARDED_BY(mutex_) = 0;
   size_t fail_publish_at_ ABSL_GUARDED_BY(mutex_) = SIZE_MAX;
   std::string refuse_ ABSL_GUARDED_BY(mutex_);
   std::string subject_ ABSL_GUARDED_BY(mutex_);
@@ -207,6 +217,34 @@ TEST_F(PublisherTest, SendsAgainWhatWasNotFlushed) {
   EXPECT_EQ(DeliveredSeqs(), UpTo(15));
 }
 
+TEST_F(PublisherTest, WaitsForASlowServerAndSendsNothingTwice) {
+  Open();
+  ASSERT_TRUE(Write(15).ok());
+  NewPublisher();
+  sink_.set_slow_flushes(3);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(publisher_->Step(), Progress::kWaiting);
+  EXPECT_EQ(publisher_->counters().spool_records, 15);
+  EXPECT_EQ(publisher_->backoff(), absl::ZeroDuration());
+  EXPECT_EQ(Run(), Progress::kIdle);
+  EXPECT_EQ(DeliveredSeqs(), UpTo(15));
+  EXPECT_EQ(publisher_->counters().published, 15u);
+  EXPECT_EQ(publisher_->counters().failed, 0u);
+}
+
+TEST_F(PublisherTest, SendsAgainWhatASlowServerLostInTheEnd) {
+  Open();
+  ASSERT_TRUE(Write(5).ok());
+  NewPublisher();
+  sink_.set_slow_flushes(1);
+  sink_.set_fail_flush(true);
+  EXPECT_EQ(publisher_->Step(), Progress::kWaiting);
+  EXPECT_EQ(publisher_->Step(), Progress::kFailed);
+  EXPECT_EQ(publisher_->counters().failed, 5u);
+  sink_.set_fail_flush(false);
+  EXPECT_EQ(Run(), Progress::kIdle);
+  EXPECT_EQ(DeliveredSeqs(), UpTo(5));
+}
+
 TEST_F(PublisherTest, SendsTheWholeBatchAgainWhenTheConnectionBreaksInside) {
   Open();
   ASSERT_TRUE(Write(8).ok());
@@ -323,6 +361,7 @@ TEST_F(PublisherTest, UnderRandomFaultsAndRestartsNoRecordIsMissing) {
     }
     sink_.set_connected(random() % 5 != 0);
     sink_.set_fail_flush(random() % 5 == 0);
+    sink_.set_slow_flushes(random() % 5 == 0 ? static_cast<int>(random() % 3) : 0);
     sink_.set_fail_publish_at(random() % 5 == 0 ? random() % 10 : SIZE_MAX);
     if (random() % 50 == 0) {
       // kill -9: the cursor stays where it was stored last.
@@ -335,6 +374,7 @@ TEST_F(PublisherTest, UnderRandomFaultsAndRestartsNoRecordIsMissing) {
   }
   sink_.set_connected(true);
   sink_.set_fail_flush(false);
+  sink_.set_slow_flushes(0);
   sink_.set_fail_publish_at(SIZE_MAX);
   EXPECT_EQ(Run(), Progress::kIdle);
   std::map<uint64_t, std::string> by_seq;
