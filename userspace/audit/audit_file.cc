@@ -102,14 +102,16 @@ void AuditFile::AddPendingLosses() {
 
 absl::Status AuditFile::Commit() {
   AddPendingLosses();
+  absl::Status status;
   if (batch_records() > 0) {
-    absl::Status status = FollowPath();
+    status = FollowPath();
     if (status.ok()) status = RotateIfLarge();
     if (status.ok()) status = WriteBatch();
-    if (!status.ok()) return Failed(status);
-    Succeeded();
   }
-  if (unsynced_ && options_.sync != SyncPolicy::kInterval) return SyncNow();
+  // Also what an earlier call wrote and could not sync.
+  if (status.ok() && unsynced_ && options_.sync != SyncPolicy::kInterval) status = SyncNow();
+  if (!status.ok()) return Failed(status);
+  Succeeded();
   return absl::OkStatus();
 }
 
@@ -237,9 +239,16 @@ absl::Status AuditFile::SyncNow() {
   return status;
 }
 
+// Before the file is left: later syncs are of the next one.
+absl::Status AuditFile::SyncLeft() {
+  if (!unsynced_) return absl::OkStatus();
+  const absl::Status synced = SyncNow();  // counted and logged there
+  return options_.sync == SyncPolicy::kInterval ? absl::OkStatus() : synced;
+}
+
 absl::Status AuditFile::Tick() {
   absl::Status status = FollowPath();
-  if (status.ok() && (batch_records() > 0 || dropped_ > 0 || !pending_losses_.empty())) status = Commit();
+  if (status.ok() && (failing_ || batch_records() > 0 || dropped_ > 0 || !pending_losses_.empty())) status = Commit();
   const int64_t unsynced_ns = clock_.MonotonicNs() - synced_at_ns_;
   if (unsynced_ && absl::Nanoseconds(unsynced_ns) >= options_.sync_interval) status.Update(SyncNow());
   const bool rotate = options_.rotate_after > absl::ZeroDuration() && segment_.lines > 0 &&

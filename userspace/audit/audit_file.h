@@ -63,8 +63,9 @@ class AuditFile {
   size_t batch_records() const { return lines_.size() - first_line_; }
   size_t batch_bytes() const { return batch_.size() - batch_start_; }
 
-  // Appends the batch in one write. On error the records not yet in the file are kept: call
-  // again after retry_delay(). Add() in between is allowed. ResourceExhausted: disk full.
+  // Appends the batch in one write, and syncs as SyncPolicy says. On error the records not yet in the file
+  // are kept: call again after retry_delay(), also when batch_records() is 0, since what is written may not be
+  // synced. Add() in between is allowed. ResourceExhausted: disk full.
   absl::Status Commit();
   // How long to wait after a failed Commit(): 50 ms doubling to 5 s.
   absl::Duration retry_delay() const { return retry_delay_; }
@@ -111,6 +112,7 @@ class AuditFile {
   void Succeeded();
   void DropBatch();
   absl::Status SyncNow();
+  absl::Status SyncLeft();
   flow::Context OwnContext() const;
 
   // audit_file_rotate.cc: files and their names.

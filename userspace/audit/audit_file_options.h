@@ -54,7 +54,7 @@ struct AuditFileOptions {
   SyncPolicy sync = SyncPolicy::kInterval;
   absl::Duration sync_interval = absl::Seconds(1);
   DiskFull disk_full = DiskFull::kBlock;
-  // Called at the first failed write and at the first good one after it.
+  // Called at the first failed Commit() and at the first good one after it.
   std::function<void(bool failing)> on_disk_failing;
 };
 
@@ -64,7 +64,7 @@ struct AuditFileCounters {
   std::atomic<uint64_t> written_bytes{0};
   std::atomic<uint64_t> dropped_disk{0};    // DiskFull::kDrop
   std::atomic<uint64_t> duplicates{0};      // AlreadyWritten() said yes
-  std::atomic<uint64_t> write_failures{0};  // failed or short writes
+  std::atomic<uint64_t> write_failures{0};  // failed Commit()s
   std::atomic<uint64_t> sync_failures{0};
   std::atomic<uint64_t> rotations{0};
   std::atomic<uint64_t> damages{0};  // cut, truncated, deleted, unreadable

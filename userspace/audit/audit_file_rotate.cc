@@ -44,7 +44,7 @@ absl::Status AuditFile::FollowMoved() {
     }
   } else {
     LOG(INFO) << "audit file " << options_.path << " was moved away; a new one begins";
-    if (unsynced_) SyncNow().IgnoreError();  // counted and logged there
+    LATTICE_RETURN_IF_ERROR(SyncLeft());
   }
   if (segment_.lines > 0) StoreDigest(BaseName(SegmentPath(options_.path, options_.boot, segment_.first_seq)));
   return OpenNew();
@@ -110,7 +110,7 @@ absl::Status AuditFile::RotateIfLarge() {
 absl::Status AuditFile::Rotate() {
   if (file_ == nullptr || segment_.lines == 0) return absl::OkStatus();
   if (torn_) LATTICE_RETURN_IF_ERROR(CutBack());
-  if (unsynced_) SyncNow().IgnoreError();  // counted and logged there
+  LATTICE_RETURN_IF_ERROR(SyncLeft());
   LATTICE_RETURN_IF_ERROR(RenameLive(options_.boot, segment_.first_seq));
   StoreDigest(BaseName(SegmentPath(options_.path, options_.boot, segment_.first_seq)));
   counters_.rotations.fetch_add(1, std::memory_order_relaxed);

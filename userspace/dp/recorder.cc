@@ -143,7 +143,8 @@ void Recorder::Follow(const flow::FlowRecord& record) {
 
 // The batch into the file, then the rings' space back to the kernel.
 bool Recorder::Write() {
-  if (audit_->batch_records() > 0) {
+  // Blocked, the batch may be written and only its sync be missing.
+  if (audit_->batch_records() > 0 || blocked_) {
     if (const absl::Status written = audit_->Commit(); !written.ok()) {
       Block(written);
       return false;

@@ -134,15 +134,38 @@ TEST_F(AuditFileFaultTest, AHalfLineThatCouldNotBeCutIsCutBeforeTheNextWrite) {
 }
 
 TEST_F(AuditFileFaultTest, AFailedSyncFailsTheBatchAndIsTriedAgainWithoutWritingTwice) {
+  std::vector<bool> failing;
+  options_.on_disk_failing = [&](bool now) { failing.push_back(now); };
   options_.sync = SyncPolicy::kBatch;
   Open();
   fs_.fail_sync = absl::InternalError("EIO");
   EXPECT_FALSE(Write(2).ok());
+  EXPECT_EQ(audit_->retry_delay(), absl::Milliseconds(50));
   EXPECT_FALSE(audit_->Commit().ok());
+  EXPECT_EQ(audit_->retry_delay(), absl::Milliseconds(100));
   EXPECT_EQ(audit_->counters().sync_failures, 2u);
+  EXPECT_EQ(failing, std::vector<bool>{true});
   fs_.fail_sync = absl::OkStatus();
   ASSERT_TRUE(audit_->Commit().ok());
+  EXPECT_EQ(failing, (std::vector<bool>{true, false}));
+  EXPECT_EQ(audit_->retry_delay(), absl::ZeroDuration());
   EXPECT_EQ(Records().size(), 2u);
+}
+
+TEST_F(AuditFileFaultTest, AFileThatIsNotSyncedIsNotLeftForTheNext) {
+  options_.sync = SyncPolicy::kBatch;
+  options_.rotate_bytes = 100;  // each batch begins a new file
+  Open();
+  fs_.fail_sync = absl::InternalError("EIO");
+  EXPECT_FALSE(Write(1).ok());
+  EXPECT_FALSE(Write(1).ok());
+  EXPECT_FALSE(audit_->Reopen().ok());
+  EXPECT_EQ(Segments().size(), 1u);
+  fs_.fail_sync = absl::OkStatus();
+  ASSERT_TRUE(audit_->Commit().ok());
+  ASSERT_TRUE(Write(1).ok());
+  fs_.PowerOff();
+  EXPECT_EQ(Records().size(), 3u);
 }
 
 TEST_F(AuditFileFaultTest, APathThatCannotBeOpenedIsNamedWithItsFlag) {
