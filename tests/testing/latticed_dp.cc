@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -68,6 +69,12 @@ LatticedDp::~LatticedDp() {
   std::error_code error;
   std::filesystem::remove_all(pin_path_, error);
   LOG_IF(WARNING, error) << "removing " << pin_path_ << ": " << error.message();
+  // Another namespace may get the inode of ours, and its daemon must not go on from what this one left.
+  struct stat netns;
+  if (::stat(ns_.path().c_str(), &netns) != 0) return;
+  for (const char* suffix : {"told", "losses", "seq"}) {
+    std::filesystem::remove(absl::StrCat("/run/lattice/dp-", iface_, "@", netns.st_ino, ".", suffix), error);
+  }
 }
 
 std::vector<std::string> LatticedDp::CommandLine() const {

@@ -24,7 +24,6 @@
 #include <glog/logging.h>
 
 #include <algorithm>
-#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -67,37 +66,6 @@ void AuditFile::Add(flow::FlowRecord& record) {
   line.end = batch_.size();
   std::copy(chain_.head().begin(), chain_.head().end(), line.h.begin());
   if (record.event == flow::Event::kLoss) losses_.push_back(record);
-}
-
-flow::Context AuditFile::OwnContext() const {
-  flow::Context context;
-  context.agent_id = options_.agent_id;
-  context.iface = options_.iface;
-  context.mode = options_.mode;
-  return context;
-}
-
-void AuditFile::AddLoss(absl::string_view stage, uint64_t count, absl::Time from, uint64_t first_seq, uint64_t last_seq,
-                        absl::string_view boot) {
-  flow::FlowRecord loss = flow::LossRecord(OwnContext(), clock_, stage, count, from, clock_.Now());
-  loss.lost_first_seq = first_seq;
-  loss.lost_last_seq = last_seq;
-  if (!boot.empty() && boot != options_.boot) loss.lost_boot = std::string(boot);
-  Add(loss);
-}
-
-// As AddLoss(), for the time before numbers are known.
-void AuditFile::PendLoss(absl::string_view stage, uint64_t count, absl::Time from, uint64_t first_seq,
-                         uint64_t last_seq) {
-  flow::FlowRecord loss = flow::LossRecord(OwnContext(), clock_, stage, count, from, clock_.Now());
-  loss.lost_first_seq = first_seq;
-  loss.lost_last_seq = last_seq;
-  pending_losses_.push_back(std::move(loss));
-}
-
-void AuditFile::AddPendingLosses() {
-  for (flow::FlowRecord& loss : std::exchange(pending_losses_, {})) Add(loss);
-  if (dropped_ > 0) AddLoss(flow::kStageDisk, std::exchange(dropped_, 0), dropped_from_);
 }
 
 absl::Status AuditFile::Commit() {
@@ -181,6 +149,7 @@ void AuditFile::Advance(size_t end) {
 
 void AuditFile::Succeeded() {
   retry_delay_ = absl::ZeroDuration();
+  ForgetParked();
   if (!std::exchange(failing_, false)) return;
   LOG(INFO) << "audit file " << options_.path << ": written again";
   if (options_.on_disk_failing) options_.on_disk_failing(false);
@@ -196,31 +165,10 @@ absl::Status AuditFile::Failed(const absl::Status& status) {
                << " until it can be written: free space or mend the disk (" << *suppressed << " more such failures)";
   }
   if (!std::exchange(failing_, true) && options_.on_disk_failing) options_.on_disk_failing(true);
-  if (options_.disk_full != DiskFull::kDrop) return status;
-  DropBatch();
-  return absl::OkStatus();
-}
-
-void AuditFile::DropBatch() {
-  uint64_t dropped = batch_records();
-  if (dropped_ == 0) dropped_from_ = clock_.Now();
-  for (flow::FlowRecord& loss : std::exchange(losses_, {})) {
-    if (loss.seq <= written_seq_) continue;
-    --dropped;
-    if (loss.stage == flow::kStageDisk) {
-      dropped_ += loss.lost_count;
-      dropped_from_ = std::min(dropped_from_, loss.lost_from);
-    } else {
-      pending_losses_.push_back(std::move(loss));
-    }
-  }
-  dropped_ += dropped;
-  counters_.dropped_disk.fetch_add(dropped, std::memory_order_relaxed);
-  next_seq_ = written_seq_ + 1;
-  chain_.Reset(written_head_);
-  batch_.clear();
-  lines_.clear();
-  batch_start_ = first_line_ = 0;
+  const bool drop = options_.disk_full == DiskFull::kDrop;
+  if (drop) DropBatch();
+  ParkLosses();
+  return drop ? absl::OkStatus() : status;
 }
 
 absl::Status AuditFile::SyncNow() {
@@ -265,7 +213,13 @@ absl::Status AuditFile::Tick() {
 
 absl::Status AuditFile::Close() {
   LATTICE_RETURN_IF_ERROR(Commit());
-  return unsynced_ ? SyncNow() : absl::OkStatus();
+  absl::Status status = unsynced_ ? SyncNow() : absl::OkStatus();
+  if (dropped_ > 0 || !pending_losses_.empty()) {
+    status.Update(absl::ResourceExhaustedError(absl::StrCat("records were dropped and ", options_.path,
+                                                            " has no room for the loss record",
+                                                            losses_safe_ ? ", which the next start writes" : "")));
+  }
+  return status;
 }
 
 absl::StatusOr<std::string> ReadBootId() {

@@ -43,6 +43,16 @@
 
 namespace lattice::audit {
 
+// Records that do not exist one by one, for a loss record.
+struct Loss {
+  absl::string_view stage;  // flow/record.h
+  uint64_t count = 0;
+  absl::Time from;         // it happened between this and now
+  uint64_t first_seq = 0;  // the numbers that are missing; 0: none are, or they are not known
+  uint64_t last_seq = 0;
+  std::string boot;  // whose numbers; empty: of this boot
+};
+
 class AuditFile {
  public:
   // Opens or creates the file, cuts a partial last line, finds the next number and the head
@@ -60,6 +70,8 @@ class AuditFile {
 
   // Gives `record` node, boot and seq, and adds its line to the batch.
   void Add(flow::FlowRecord& record);
+  // As Add(), of a loss record, and counts it.
+  void AddLoss(const Loss& loss);
   size_t batch_records() const { return lines_.size() - first_line_; }
   size_t batch_bytes() const { return batch_.size() - batch_start_; }
 
@@ -74,9 +86,12 @@ class AuditFile {
   absl::Status Reopen();
   // Sync and rotation by time, and the loss records of dropped batches. Call it each second.
   absl::Status Tick();
-  // Commits and syncs. The file stays the live segment of the next start.
+  // Commits and syncs. The file stays the live segment of the next start. An error also when records
+  // were dropped and the file has no room to say so.
   absl::Status Close();
 
+  // Whether a kill now would lose no news of a loss: every loss record is in the file or parked.
+  bool losses_safe() const { return losses_safe_; }
   // First number that is not in the file: the value for info.next_seq.
   uint64_t next_seq() const { return written_seq_ + 1; }
   // `h` of the last line in the file.
@@ -98,22 +113,25 @@ class AuditFile {
   absl::Status TakeOverEnd();
   void NumberOn();
 
-  // audit_file.cc: adding and writing.
-  void AddLoss(absl::string_view stage, uint64_t count, absl::Time from, uint64_t first_seq = 0, uint64_t last_seq = 0,
-               absl::string_view boot = "");
-  void PendLoss(absl::string_view stage, uint64_t count, absl::Time from, uint64_t first_seq = 0,
-                uint64_t last_seq = 0);
-  void AddPendingLosses();
+  // audit_file.cc: writing.
   absl::Status WriteBatch();
   absl::Status WriteUpTo(size_t end);
   absl::Status CutBack();
   void Advance(size_t end);
   absl::Status Failed(const absl::Status& status);
   void Succeeded();
-  void DropBatch();
   absl::Status SyncNow();
   absl::Status SyncLeft();
-  flow::Context OwnContext() const;
+
+  // audit_file_losses.cc: what is missing.
+  flow::FlowRecord MakeRecord(const Loss& loss) const;
+  flow::FlowRecord MakeDropped() const;
+  void PendLoss(const Loss& loss);
+  void AddPendingLosses();
+  void DropBatch();
+  void ParkLosses();
+  void ForgetParked();
+  absl::Status LoadParked();
 
   // audit_file_rotate.cc: files and their names.
   absl::Status FollowPath();
@@ -148,6 +166,9 @@ class AuditFile {
   std::vector<flow::FlowRecord> pending_losses_;
   uint64_t dropped_ = 0;  // not yet in a loss record
   absl::Time dropped_from_;
+  bool parked_ = false;  // there is a file of parked losses
+  bool losses_safe_ = true;
+  RateLimit park_log_{absl::Seconds(60)};
 
   // The live file as far as it holds whole lines of ours.
   std::unique_ptr<File> file_;  // null: could not be opened anew; tried again at each Commit()

@@ -27,6 +27,7 @@ absl::StatusOr<std::unique_ptr<AuditFile>> AuditFile::Open(FileSystem& fs, const
 absl::Status AuditFile::Recover() {
   opened_monotonic_ns_ = static_cast<uint64_t>(clock_.MonotonicNs());
   synced_at_ns_ = clock_.MonotonicNs();
+  LATTICE_RETURN_IF_ERROR(LoadParked());
   LATTICE_RETURN_IF_ERROR(RecoverLive());
   if (segment_.lines == 0) LATTICE_RETURN_IF_ERROR(TakeOverEnd());
   NumberOn();
@@ -60,7 +61,7 @@ absl::Status AuditFile::RecoverLive() {
     counters_.damages.fetch_add(1, std::memory_order_relaxed);
     // In the rings of this boot the record still is, and will be written again.
     const bool comes_again = options_.rings_adopted && (live.segment.lines == 0 || live.boot == options_.boot);
-    if (!comes_again) PendLoss(flow::kStagePartialLine, 1, live.first_ts);
+    if (!comes_again) PendLoss({.stage = flow::kStagePartialLine, .count = 1, .from = live.first_ts});
   }
   written_size_ = live.whole_size;
   return live.segment.lines > 0 ? AdoptLive(live) : fs_.SyncFolder(FolderOf(options_.path));
@@ -70,7 +71,7 @@ absl::Status AuditFile::AdoptLive(const Recovered& live) {
   if (!live.head.empty()) written_head_ = live.head;
   if (live.boot == options_.boot) written_seq_ = live.segment.last_seq;
   if (!live.first_readable) {
-    PendLoss(flow::kStageDamaged, live.segment.lines, clock_.Now());
+    PendLoss({.stage = flow::kStageDamaged, .count = live.segment.lines, .from = clock_.Now()});
     return MoveAside("its first line can't be read");
   }
   if (live.last_readable && live.boot == options_.boot) {
@@ -81,7 +82,7 @@ absl::Status AuditFile::AdoptLive(const Recovered& live) {
   if (!live.last_readable) {
     LOG(ERROR) << "audit file " << options_.path << ": its last line can't be read; a new segment begins";
     counters_.damages.fetch_add(1, std::memory_order_relaxed);
-    PendLoss(flow::kStageDamaged, 1, live.first_ts);
+    PendLoss({.stage = flow::kStageDamaged, .count = 1, .from = live.first_ts});
   }
   // Its digest is made by EnsureDigests().
   LATTICE_RETURN_IF_ERROR(RenameLive(live.boot, live.segment.first_seq));
@@ -106,7 +107,11 @@ void AuditFile::NumberOn() {
   const uint64_t next = std::max<uint64_t>(options_.min_next_seq, 1);
   if (next > written_seq_ + 1) {
     const absl::Time boot_time = clock_.Now() - absl::Nanoseconds(clock_.MonotonicNs());
-    PendLoss(flow::kStageSeqHole, next - 1 - written_seq_, boot_time, written_seq_ + 1, next - 1);
+    PendLoss({.stage = flow::kStageSeqHole,
+              .count = next - 1 - written_seq_,
+              .from = boot_time,
+              .first_seq = written_seq_ + 1,
+              .last_seq = next - 1});
     LOG(WARNING) << "audit file " << options_.path << ": records " << written_seq_ + 1 << " to " << next - 1
                  << " of this boot are not in it";
     written_seq_ = next - 1;

@@ -2,15 +2,20 @@
 #ifndef USERSPACE_AUDIT_AUDIT_FILE_OPTIONS_H_
 #define USERSPACE_AUDIT_AUDIT_FILE_OPTIONS_H_
 
+#include <glog/logging.h>
 #include <lattice/abi.h>
 #include <sys/types.h>
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <functional>
 #include <string>
 
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "userspace/flow/record.h"
 
 namespace lattice::audit {
 
@@ -45,6 +50,10 @@ struct AuditFileOptions {
   // that the caller may Commit() before it commits the ring.
   size_t recover_records = 16384;
 
+  // Where loss records wait while the file takes none: on another disk, and gone when the machine restarts.
+  // Empty: they wait in memory and go with the process.
+  std::string parked_path;
+
   mode_t file_mode = 0640;
   int64_t rotate_bytes = int64_t{64} << 20;            // 0: never by size
   absl::Duration rotate_after = absl::ZeroDuration();  // 0: never by time
@@ -58,18 +67,38 @@ struct AuditFileOptions {
   std::function<void(bool failing)> on_disk_failing;
 };
 
+// Lost records by stage. Any thread may read them; they only grow.
+class LossCounters {
+ public:
+  static constexpr std::array kStages = {flow::kStageDisk,       flow::kStageSpoolCap, flow::kStageSeqHole,
+                                         flow::kStageTruncated,  flow::kStageDeleted,  flow::kStageDamaged,
+                                         flow::kStagePartialLine};
+  // `stage` is one of these.
+  void Add(absl::string_view stage, uint64_t count) {
+    counts_[Index(stage)].fetch_add(count, std::memory_order_relaxed);
+  }
+  uint64_t Of(absl::string_view stage) const { return counts_[Index(stage)]; }
+
+ private:
+  static size_t Index(absl::string_view stage) {
+    const auto found = std::find(kStages.begin(), kStages.end(), stage);
+    CHECK(found != kStages.end()) << stage;
+    return static_cast<size_t>(found - kStages.begin());
+  }
+  std::array<std::atomic<uint64_t>, kStages.size()> counts_{};
+};
+
 // Any thread may read them; they only grow.
 struct AuditFileCounters {
   std::atomic<uint64_t> written{0};  // records in the file
   std::atomic<uint64_t> written_bytes{0};
-  std::atomic<uint64_t> dropped_disk{0};    // DiskFull::kDrop
+  LossCounters lost;                        // not those of the kernel's own counters
   std::atomic<uint64_t> duplicates{0};      // AlreadyWritten() said yes
   std::atomic<uint64_t> write_failures{0};  // failed Commit()s
   std::atomic<uint64_t> sync_failures{0};
   std::atomic<uint64_t> rotations{0};
   std::atomic<uint64_t> damages{0};  // cut, truncated, deleted, unreadable
   std::atomic<uint64_t> segments_deleted{0};
-  std::atomic<uint64_t> spool_lost{0};  // records deleted before they were published
 };
 
 }  // namespace lattice::audit

@@ -40,7 +40,11 @@ absl::Status AuditFile::FollowMoved() {
     LOG(ERROR) << "audit file " << options_.path << " was deleted with " << segment_.lines << " records";
     counters_.damages.fetch_add(1, std::memory_order_relaxed);
     if (segment_.lines > 0) {
-      AddLoss(flow::kStageDeleted, segment_.lines, segment_opened_, segment_.first_seq, segment_.last_seq);
+      AddLoss({.stage = flow::kStageDeleted,
+               .count = segment_.lines,
+               .from = segment_opened_,
+               .first_seq = segment_.first_seq,
+               .last_seq = segment_.last_seq});
     }
   } else {
     LOG(INFO) << "audit file " << options_.path << " was moved away; a new one begins";
@@ -78,7 +82,11 @@ absl::Status AuditFile::FollowTruncated(int64_t size) {
   const uint64_t lost_first = left_end || last_left == 0 ? segment_.first_seq : last_left + 1;
   const uint64_t lost_last = left_end ? first_left - 1 : segment_.last_seq;
   if (lost_first <= lost_last) {
-    AddLoss(flow::kStageTruncated, lost_last - lost_first + 1, segment_opened_, lost_first, lost_last);
+    AddLoss({.stage = flow::kStageTruncated,
+             .count = lost_last - lost_first + 1,
+             .from = segment_opened_,
+             .first_seq = lost_first,
+             .last_seq = lost_last});
   }
   if (left_end) {
     digests_due_ = true;
@@ -204,11 +212,14 @@ void AuditFile::Prune() {
   for (const DeletedSegment& segment : deleted) {
     counters_.segments_deleted.fetch_add(1, std::memory_order_relaxed);
     if (segment.lost == 0) continue;
-    counters_.spool_lost.fetch_add(segment.lost, std::memory_order_relaxed);
     LOG(ERROR) << "audit file: " << segment.path << " was deleted for the size cap with " << segment.lost
                << " records that are not published: raise --audit-max-size or bring NATS back";
-    AddLoss(flow::kStageSpoolCap, segment.lost, segment.first_ts, segment.lost_first_seq, segment.lost_last_seq,
-            segment.boot);
+    AddLoss({.stage = flow::kStageSpoolCap,
+             .count = segment.lost,
+             .from = segment.first_ts,
+             .first_seq = segment.lost_first_seq,
+             .last_seq = segment.lost_last_seq,
+             .boot = segment.boot});
   }
 }
 

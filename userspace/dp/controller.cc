@@ -25,7 +25,6 @@
 namespace lattice::dp {
 namespace {
 
-constexpr char kRunFolder[] = "/run/lattice";
 // A policy file of 128 k rules is about 5 MiB.
 constexpr size_t kMaxPolicyBytes = 64 << 20;
 constexpr absl::Duration kRecorderStop = absl::Seconds(10);
@@ -169,7 +168,7 @@ absl::Status Controller::StartThreads() {
   options.agent_id = state_.options.audit.agent_id;
   options.iface = state_.options.iface();
   options.mode = state_.options.datapath.mode;
-  options.ledger_path = absl::StrCat(state_.options.audit.path, ".told");
+  options.ledger_path = RunPath(state_.options.instance, "told");
   options.on_written = [publisher = state_.publisher.get()](uint64_t records) {
     if (publisher != nullptr) publisher->Written(records);
   };

@@ -158,8 +158,9 @@ void DaemonMetrics::CollectFlows(const datapath::Stats& stats, metrics::Collecti
 void DaemonMetrics::CollectRecords(metrics::Collection& out) const {
   const audit::AuditFileCounters& audit = state_.audit_counters();
   out.Count(audit_written_, {}, audit.written);
-  out.Count(audit_lost_, {std::string(flow::kStageDisk)}, audit.dropped_disk);
-  out.Count(audit_lost_, {std::string(flow::kStageSpoolCap)}, audit.spool_lost);
+  for (const absl::string_view stage : audit::LossCounters::kStages) {
+    out.Count(audit_lost_, {std::string(stage)}, audit.lost.Of(stage));
+  }
   if (state_.recorder != nullptr) {
     out.Count(audit_lost_, {std::string(flow::kStageDeniedTable)}, state_.recorder->lost().denied_table);
     out.Count(audit_lost_, {std::string(flow::kStageUntracked)}, state_.recorder->lost().untracked);

@@ -1,7 +1,8 @@
 // How much of what the kernel could not record has been told in loss records.
 //
-// The kernel's counters outlive the daemon, so "told so far" must too: it is kept beside
-// the audit file, in a file of one line that exists only once there was a loss.
+// The kernel's counters outlive the daemon, so "told so far" must too: it is kept among the
+// instance's run-time files, like the counters gone when the machine restarts, in a file of one
+// line that exists only once there was a loss.
 // Recorder's thread, but counts().
 #ifndef USERSPACE_DP_LOSS_LEDGER_H_
 #define USERSPACE_DP_LOSS_LEDGER_H_

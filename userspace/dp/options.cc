@@ -129,6 +129,7 @@ void Audit(Problems& problems, const FlagValues& flags, const HostFacts& host, O
   audit.node = flags.node.empty() ? absl::StrCat(host.host_name, ":", host.instance) : flags.node;
   RecordName(problems, "--node", audit.node);
   audit.iface = flags.iface;
+  audit.parked_path = RunPath(host.instance, "losses");
   audit.rotate_bytes =
       static_cast<int64_t>(Size(problems, "--audit-rotate-size", flags.audit_rotate_size, 64 << 10, true));
   audit.rotate_after = Duration(problems, "--audit-rotate-after", flags.audit_rotate_after, absl::ZeroDuration());
@@ -198,8 +199,12 @@ absl::Status CheckInterfaceName(const std::string& name) {
   return absl::OkStatus();
 }
 
+std::string RunPath(const std::string& instance, absl::string_view suffix) {
+  return absl::StrCat(kRunFolder, "/dp-", instance, ".", suffix);
+}
+
 std::string DefaultAdminSocket(const std::string& instance) {
-  return absl::StrCat("/run/lattice/dp-", instance, ".sock");
+  return RunPath(instance, "sock");
 }
 
 std::string DefaultAuditLog(const std::string& instance) {
@@ -210,6 +215,7 @@ absl::StatusOr<Options> MakeOptions(const FlagValues& flags, const HostFacts& ho
   Problems problems;
   Options out;
   if (const absl::Status name = CheckInterfaceName(flags.iface); !name.ok()) problems.Add(std::string(name.message()));
+  out.instance = host.instance;
   Datapath(problems, flags, &out.datapath);
   out.policy = {flags.rules, flags.egress_default_deny, flags.ingress_default_deny, flags.policy_file};
   out.wait_iface = flags.wait_iface;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "userspace/audit/audit_file.h"
 #include "userspace/datapath/options.h"
 #include "userspace/dp/flags.h"
@@ -23,7 +24,11 @@ struct PolicyOptions {
   std::string file;                          // empty: none
 };
 
+// For what is per instance and of this boot.
+inline constexpr char kRunFolder[] = "/run/lattice";
+
 struct Options {
+  std::string instance;  // datapath::InstanceName(iface)
   datapath::Options datapath;
   PolicyOptions policy;
   bool wait_iface = false;
@@ -48,6 +53,8 @@ absl::StatusOr<Options> MakeOptions(const FlagValues& flags, const HostFacts& ho
 // InvalidArgument for a name no interface can have.
 absl::Status CheckInterfaceName(const std::string& name);
 
+// "/run/lattice/dp-<instance>.<suffix>"
+std::string RunPath(const std::string& instance, absl::string_view suffix);
 // The defaults that depend on the interface; `instance` as in HostFacts.
 std::string DefaultAdminSocket(const std::string& instance);
 std::string DefaultAuditLog(const std::string& instance);

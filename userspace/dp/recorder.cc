@@ -165,14 +165,20 @@ void Recorder::CountWritten() {
 void Recorder::AfterWrite() {
   CountWritten();
   if (!lines_.empty()) options_.on_lines(std::exchange(lines_, {}));
-  if (std::exchange(losses_added_, false)) {
-    if (const absl::Status told = ledger_.Told(); !told.ok()) {
-      LOG(WARNING) << "a restart will tell this loss again: " << told.message();
-    }
+  MarkTold();
+}
+
+// As soon as the news survives this process: told from the ledger too, it would come twice.
+void Recorder::MarkTold() {
+  if (!losses_added_ || !audit_->losses_safe()) return;
+  losses_added_ = false;
+  if (const absl::Status told = ledger_.Told(); !told.ok()) {
+    LOG(WARNING) << "a restart will tell this loss again: " << told.message();
   }
 }
 
 void Recorder::Block(const absl::Status& status) {
+  MarkTold();
   if (!std::exchange(blocked_, true)) {
     LOG(ERROR) << "the audit file takes no more; records stay in the kernel until it does: " << status.message();
     // Level-triggered: full rings would wake us without end.

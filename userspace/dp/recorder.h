@@ -99,6 +99,7 @@ class Recorder {
   void Turn();
   bool Sweep(bool end_all);
   void TellLosses();
+  void MarkTold();
   void Finish(absl::Time deadline, bool end_all);
 
   datapath::Datapath& datapath_;
@@ -117,7 +118,7 @@ class Recorder {
   std::atomic<bool> following_{false};
   bool blocked_ = false;       // the file takes no more; a retry is due
   bool recovering_ = true;     // the rings have not been empty yet
-  bool losses_added_ = false;  // to the batch, and not yet told to the ledger
+  bool losses_added_ = false;  // to the audit file, and the ledger does not know yet
   uint64_t told_written_ = 0;
   RateLimit sweep_log_{absl::Seconds(30)};
   absl::Status finish_status_;

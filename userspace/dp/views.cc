@@ -95,7 +95,8 @@ Json TableJson(const datapath::TableUse& use) {
 
 Json AuditJson(const DaemonState& state) {
   const audit::AuditFileCounters& counters = state.audit_counters();
-  Json lost = {{"disk", counters.dropped_disk.load()}, {"spool_cap", counters.spool_lost.load()}};
+  Json lost;
+  for (const absl::string_view stage : audit::LossCounters::kStages) lost[std::string(stage)] = counters.lost.Of(stage);
   if (state.recorder != nullptr) {
     lost["denied_table"] = state.recorder->lost().denied_table.load();
     lost["untracked"] = state.recorder->lost().untracked.load();

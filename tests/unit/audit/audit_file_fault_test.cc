@@ -33,7 +33,7 @@ TEST_F(AuditFileFaultTest, OnAFullDiskWholeLinesStayAndTheRestWaits) {
   EXPECT_EQ(audit_->batch_records(), 3u);
   EXPECT_EQ(audit_->next_seq(), 4u);
   EXPECT_EQ(audit_->counters().write_failures, 1u);
-  EXPECT_EQ(audit_->counters().dropped_disk, 0u);
+  EXPECT_EQ(audit_->counters().lost.Of(flow::kStageDisk), 0u);
 
   fs_.disk_bytes.reset();
   ASSERT_TRUE(audit_->Commit().ok());
@@ -86,7 +86,7 @@ TEST_F(AuditFileFaultTest, WithDropTheCountIsToldOnceThereIsRoom) {
     EXPECT_TRUE(audit_->Tick().ok());
   }
   EXPECT_EQ(audit_->batch_records(), 0u);
-  EXPECT_EQ(audit_->counters().dropped_disk, 43u);
+  EXPECT_EQ(audit_->counters().lost.Of(flow::kStageDisk), 43u);
   fs_.disk_bytes.reset();
   ASSERT_TRUE(Write(2).ok());
   ASSERT_EQ(Losses().size(), 1u);
@@ -108,13 +108,72 @@ TEST_F(AuditFileFaultTest, WithDropTheNewsOfOtherLossesIsNotDropped) {
   audit_->Add(loss);
   EXPECT_TRUE(Write(2).ok());
   EXPECT_TRUE(Write(2).ok());
-  EXPECT_EQ(audit_->counters().dropped_disk, 4u);
+  EXPECT_EQ(audit_->counters().lost.Of(flow::kStageDisk), 4u);
   fs_.fail_append = absl::OkStatus();
   ASSERT_TRUE(audit_->Tick().ok());
   ASSERT_EQ(Losses().size(), 2u);
   EXPECT_EQ(Losses()[0].lost_count, 7u);
   EXPECT_EQ(Losses()[1].lost_count, 4u);
   ExpectVerified();
+}
+
+// The count of what was dropped is itself no record, and the process may be killed before there is room for one.
+TEST_F(AuditFileFaultTest, WithDropAKillLosesNoNewsOfLosses) {
+  options_.disk_full = DiskFull::kDrop;
+  options_.parked_path = "run/losses";
+  Open();
+  ASSERT_TRUE(Write(1).ok());
+  fs_.fail_append = absl::ResourceExhaustedError("full");
+  flow::FlowRecord loss =
+      flow::LossRecord(testing::TestContext(), clock_, flow::kStageDeniedTable, 7, clock_.Now(), clock_.Now());
+  audit_->Add(loss);
+  EXPECT_TRUE(Write(3).ok());
+  EXPECT_TRUE(audit_->losses_safe());
+  Restart();
+  EXPECT_TRUE(Write(2).ok());
+  Restart();
+  fs_.fail_append = absl::OkStatus();
+  ASSERT_TRUE(Write(1).ok());
+  uint64_t disk = 0;
+  for (const flow::FlowRecord& told : Losses()) {
+    if (told.stage == flow::kStageDisk) disk += told.lost_count;
+  }
+  EXPECT_EQ(disk, 5u);
+  EXPECT_EQ(Losses().size(), 2u);
+  EXPECT_FALSE(fs_.Exists("run/losses"));
+  Restart();
+  ASSERT_TRUE(audit_->Commit().ok());
+  EXPECT_EQ(Losses().size(), 2u) << "each once";
+  ExpectNumbersWithoutHoles();
+  ExpectVerified();
+}
+
+TEST_F(AuditFileFaultTest, WithBlockAKillLosesNoNewsOfLosses) {
+  options_.parked_path = "run/losses";
+  Open();
+  ASSERT_TRUE(Write(3).ok());
+  ASSERT_TRUE(fs_.Remove(kPath).ok());
+  fs_.fail_append = absl::ResourceExhaustedError("full");
+  EXPECT_FALSE(Write(1).ok());
+  EXPECT_TRUE(audit_->losses_safe());
+  fs_.fail_append = absl::OkStatus();
+  Restart();
+  ASSERT_TRUE(audit_->Commit().ok());
+  ASSERT_FALSE(Losses().empty());
+  EXPECT_EQ(Losses()[0].stage, flow::kStageDeleted);
+  EXPECT_EQ(Losses()[0].lost_count, 3u);
+}
+
+TEST_F(AuditFileFaultTest, WithoutAPlaceForItTheNewsIsNotSafeAndTheEndSaysSo) {
+  options_.disk_full = DiskFull::kDrop;
+  Open();
+  fs_.fail_append = absl::ResourceExhaustedError("full");
+  EXPECT_TRUE(Write(2).ok());
+  EXPECT_FALSE(audit_->losses_safe());
+  EXPECT_EQ(audit_->Close().code(), absl::StatusCode::kResourceExhausted);
+  fs_.fail_append = absl::OkStatus();
+  EXPECT_TRUE(audit_->Close().ok());
+  EXPECT_TRUE(audit_->losses_safe());
 }
 
 TEST_F(AuditFileFaultTest, AHalfLineThatCouldNotBeCutIsCutBeforeTheNextWrite) {
