@@ -59,7 +59,9 @@ DEFINE_string(tc_hook, "auto",
               "auto | tcx | clsact: how to attach to the interface. auto: tcx where the kernel has it.");
 
 DEFINE_string(agent_name, "", "Agent whose traffic this is, in every record. Empty: the host name.");
-DEFINE_string(node, "", "Name of this recorder in event ids; unique among all nodes. Empty: <host name>:<iface>.");
+DEFINE_string(
+    node, "",
+    "Name of this recorder in event ids, unique among all nodes and their interfaces. Empty: <host name>:<iface>.");
 DEFINE_string(audit_log, "", "File the records are appended to. Empty: /var/log/lattice/<iface>/audit.jsonl.");
 DEFINE_string(audit_rotate_size, "64MiB", "Size at which the audit file becomes a closed segment. 0: never.");
 DEFINE_string(audit_rotate_after, "0s", "Age at which the audit file becomes a closed segment. 0s: never.");
@@ -70,7 +72,8 @@ DEFINE_string(audit_fsync, "interval", "interval | batch | always: when written 
 DEFINE_string(audit_fsync_interval, "1s", "Longest time before a written record is forced to the disk, for interval.");
 DEFINE_string(audit_disk_full, "block",
               "block | drop | deny: when the audit file can't be written, keep the records in the kernel tables until "
-              "it can (new flows are denied when those are full), drop and count them, or deny all traffic.");
+              "it can (new flows are denied when those are full), drop and count them, or deny all traffic, live flows "
+              "included.");
 
 DEFINE_string(nats_url, "", "NATS server, nats://HOST:PORT or tls://HOST:PORT; repeatable. Empty: no publishing.");
 DEFINE_string(nats_credentials, "", "File with JWT and NKey seed for NATS.");
