@@ -160,6 +160,31 @@ TEST_F(StorageFaultTest, WithDenyOnAFullDiskNothingLeavesUntilItCanBeWritten) {
   EXPECT_TRUE(WaitUntil([&] { return StartedPorts(RecordsIn(disk.path())).size() == 3000; }, absl::Seconds(30)));
 }
 
+TEST_F(StorageFaultTest, DetachOnAFullDiskIsRefusedUnlessTheLossIsWanted) {
+  SmallDisk disk("256k");
+  ASSERT_NO_FATAL_FAILURE(StartDp({"--egress-allow=192.0.2.0/24", "--audit-log=" + disk.File("audit.jsonl")}));
+  Send("192.0.2.9", 1000, 10'000, 3000);
+  ASSERT_TRUE(dp_->WaitForLog("the audit file takes no more"));
+  const CommandResult refused = dp_->Cli({"detach"});
+  EXPECT_FALSE(refused.ok());
+  EXPECT_THAT(refused.err, ::testing::HasSubstr("--force"));
+  EXPECT_EQ(Enforcing(), 2) << "nothing was detached";
+  EXPECT_TRUE(dp_->Cli({"detach", "--force"}).ok());
+  EXPECT_TRUE(dp_->WaitForLog("what it did not take is lost and counted"));
+  EXPECT_TRUE(WaitUntil([&] { return !dp_->running(); }));
+  disk.Grow("64m");
+  ASSERT_TRUE(dp_->Start().ok()) << dp_->log();
+  uint64_t told = 0;
+  EXPECT_TRUE(WaitUntil([&] {
+    told = 0;
+    for (const AuditRecord& record : RecordsIn(disk.path())) {
+      if (record["event"] == "loss") told += record.Number("count");
+    }
+    // Of each flow the start is in the file or lost, and the end is lost.
+    return told + StartedPorts(RecordsIn(disk.path())).size() >= 2 * 3000;
+  })) << told;
+}
+
 TEST_F(StorageFaultTest, AFileThatIsDeletedIsCountedAndTold) {
   ASSERT_NO_FATAL_FAILURE(StartDp({"--egress-allow=192.0.2.0/24"}));
   Send("192.0.2.9", 1000, 10'000, 10);

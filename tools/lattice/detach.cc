@@ -28,6 +28,8 @@ ExitCode RunDetach(const Words& words) {
   Args args("lattice dp detach", "Ends enforcement: removes the programs, tables and pins of the interface.");
   Target target(args);
   const bool& json = args.Switch("json", "Print JSON.");
+  const bool& force =
+      args.Switch("force", "Detach although the audit file can't be written; the records it would take are lost.");
   args.Note(
       "A running daemon ends every flow, writes its record and stops. Without one, records that wait in the\n"
       "kernel are lost.");
@@ -37,7 +39,7 @@ ExitCode RunDetach(const Words& words) {
     return kOk;
   }
   if (const absl::Status resolved = target.Resolve(); !resolved.ok()) return Fail(resolved);
-  absl::StatusOr<std::string> removed = target.Post("/v1/detach", "");
+  absl::StatusOr<std::string> removed = target.Post(force ? "/v1/detach?force" : "/v1/detach", "");
   if (absl::IsUnavailable(removed.status())) removed = DetachHere(target);
   if (!removed.ok()) return Fail(removed.status());
   if (json) {

@@ -90,6 +90,8 @@ class AuditFile {
   // were dropped and the file has no room to say so.
   absl::Status Close();
 
+  // Drops the batch as DiskFull::kDrop does, whatever the policy: nobody will have its records again.
+  void GiveUp();
   // Whether a kill now would lose no news of a loss: every loss record is in the file or parked.
   bool losses_safe() const { return losses_safe_; }
   // First number that is not in the file: the value for info.next_seq.

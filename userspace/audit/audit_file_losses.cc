@@ -71,6 +71,11 @@ void AuditFile::DropBatch() {
   batch_start_ = first_line_ = 0;
 }
 
+void AuditFile::GiveUp() {
+  DropBatch();
+  ParkLosses();
+}
+
 // All loss records that are not in the file.
 void AuditFile::ParkLosses() {
   std::vector<flow::FlowRecord> losses = pending_losses_;

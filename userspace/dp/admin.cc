@@ -72,8 +72,8 @@ void Admin::Serve(http::Server& server) {
   server.Handle("GET", "/v1/top", [this](const http::Request& request) { return Top(request); });
   server.Handle("POST", "/v1/policy/check", [this](const http::Request& request) { return CheckText(request); });
   server.Handle("POST", "/v1/policy/apply", [this](const http::Request& request) { return ApplyText(request); });
-  server.Handle("POST", "/v1/detach", [this](const http::Request&) {
-    const auto removed = detach_();
+  server.Handle("POST", "/v1/detach", [this](const http::Request& request) {
+    const auto removed = detach_(request.Param("force").has_value());
     if (!removed.ok()) return Answer(removed.status());
     return http::Response::Json(RemovedJson(*removed));
   });

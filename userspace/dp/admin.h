@@ -8,7 +8,7 @@
 //   GET  /v1/doctor                     what only the daemon knows
 //   POST /v1/policy/check[?name=FILE]   body: a policy file; changes nothing
 //   POST /v1/policy/apply[?name=FILE]   the same, in force until the next reload; answers the receipt
-//   POST /v1/detach                     takes everything out of the kernel and ends the daemon
+//   POST /v1/detach[?force]             takes everything out of the kernel and ends the daemon
 //
 // An error is text for people: 400 the request or the policy, 409 not in this state, 413 too
 // large, 500 the kernel. Main thread.
@@ -31,8 +31,9 @@ namespace lattice::dp {
 
 class Admin {
  public:
-  // Removes the data plane and has the daemon end soon; what was removed, a line each.
-  using DetachFunction = std::function<absl::StatusOr<std::vector<std::string>>()>;
+  // Removes the data plane and has the daemon end soon; what was removed, a line each. FailedPrecondition:
+  // records would be lost, and that is not wanted (`force`).
+  using DetachFunction = std::function<absl::StatusOr<std::vector<std::string>>(bool force)>;
 
   // All must outlive this.
   Admin(DaemonState& state, PolicyControl& policy, const DaemonMetrics& metrics, DetachFunction detach)

@@ -68,7 +68,7 @@ absl::Status Controller::Start() {
   PolicySource source(state_.options.policy);
   LATTICE_ASSIGN_OR_RETURN(state_.policy, Preflight(state_.options, source));
   policy_ = std::make_unique<PolicyControl>(*loop_, state_, metrics_, std::move(source));
-  admin_ = std::make_unique<Admin>(state_, *policy_, metrics_, [this] { return Detach(); });
+  admin_ = std::make_unique<Admin>(state_, *policy_, metrics_, [this](bool force) { return Detach(force); });
   LogWarnings(state_.policy);
   LATTICE_RETURN_IF_ERROR(Claim());
   LATTICE_ASSIGN_OR_RETURN(watch_, InterfaceWatch::Create(*loop_, state_, [this] { OnAppear(); }));
@@ -203,7 +203,13 @@ void Controller::OnHangup() {
                             : absl::StrCat("reload refused: ", reloaded.message()));
 }
 
-absl::StatusOr<std::vector<std::string>> Controller::Detach() {
+absl::StatusOr<std::vector<std::string>> Controller::Detach(bool force) {
+  if (state_.disk_failing && !force) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the audit file ", state_.options.audit.path,
+                     " cannot be written, so the records of all flows would be lost: mend the disk first, or detach "
+                     "with --force"));
+  }
   // Pins first: our own descriptors keep tables and rings until every flow is ended and written.
   LATTICE_ASSIGN_OR_RETURN(const datapath::DetachReport report,
                            datapath::Detach(state_.options.iface(), state_.options.datapath.pin_path));
@@ -213,18 +219,24 @@ absl::StatusOr<std::vector<std::string>> Controller::Detach() {
   return report.removed;
 }
 
+// Whether every record is in the audit file.
+bool Controller::StopRecords() {
+  if (state_.recorder == nullptr) {
+    const absl::Status closed = state_.audit == nullptr ? absl::OkStatus() : state_.audit->Close();
+    if (!closed.ok()) LOG(ERROR) << closed.message();
+    return true;  // there were none
+  }
+  const absl::Status stopped = state_.recorder->Stop(kRecorderStop, state_.detached);
+  if (stopped.ok()) return true;
+  LOG(ERROR) << "not all records are in the audit file; "
+             << (state_.detached ? "what it did not take is lost and counted: " : "what is in the kernel stays there: ")
+             << stopped.message();
+  return false;
+}
+
 ExitCode Controller::Stop() {
   NotifyStopping();
-  bool complete = true;
-  if (state_.recorder != nullptr) {
-    if (const absl::Status stopped = state_.recorder->Stop(kRecorderStop, state_.detached); !stopped.ok()) {
-      complete = false;
-      LOG(ERROR) << "not all records are in the audit file, the kernel keeps them for the next start: "
-                 << stopped.message();
-    }
-  } else if (state_.audit != nullptr) {
-    if (const absl::Status closed = state_.audit->Close(); !closed.ok()) LOG(ERROR) << closed.message();
-  }
+  const bool complete = StopRecords();
   if (state_.publisher != nullptr) {
     state_.publisher->Stop(kPublisherStop);
     state_.sink->LogEvents();

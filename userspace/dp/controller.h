@@ -50,7 +50,8 @@ class Controller {
   absl::Status StartThreads();
   void OnAppear();
   void OnHangup();
-  absl::StatusOr<std::vector<std::string>> Detach();
+  absl::StatusOr<std::vector<std::string>> Detach(bool force);
+  bool StopRecords();
   ExitCode Stop();
   void Fail(const absl::Status& status);
 

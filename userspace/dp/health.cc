@@ -14,7 +14,7 @@ constexpr int64_t kStuckNs = 30'000'000'000;
 Reasons LivenessProblems(const DaemonState& state, int64_t now_ns) {
   if (state.recorder == nullptr) return {};
   const int64_t alive_ns = state.recorder->counters().alive_ns;
-  if (alive_ns == 0 || now_ns - alive_ns < kStuckNs) return {};
+  if (now_ns - alive_ns < kStuckNs) return {};
   return {absl::StrCat("the recorder has been stuck for ", (now_ns - alive_ns) / 1'000'000'000, " s")};
 }
 

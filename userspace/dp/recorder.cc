@@ -29,6 +29,8 @@ constexpr size_t kBatchRecords = 4096;
 // Batches between two looks at timers and commands.
 constexpr int kBatchesPerTurn = 32;
 constexpr absl::Duration kSweepPeriod = absl::Seconds(1);
+// Of one sweep, so that commands and timers have their turn; the next one goes on.
+constexpr absl::Duration kSweepTime = absl::Seconds(5);
 // A stop ends when a pass over the rings finds fewer: under traffic they are never empty for long.
 constexpr size_t kQuietRecords = 64;
 
@@ -76,6 +78,7 @@ Recorder::~Recorder() {
 }
 
 void Recorder::Start() {
+  counters_.alive_ns = RealClock().MonotonicNs();
   thread_ = std::thread([this] {
     if (const absl::Status ended = loop_->Run(); !ended.ok()) {
       LOG(ERROR) << "the recorder ended, no flow is recorded any more: restart latticed-dp: " << ended.message();
@@ -200,7 +203,7 @@ void Recorder::Retry() {
 void Recorder::Turn() {
   counters_.alive_ns = RealClock().MonotonicNs();
   if (blocked_) return;
-  Sweep(/*end_all=*/false);
+  Sweep(/*end_all=*/false, absl::Now() + kSweepTime);
   TellLosses();
   if (blocked_) return;
   if (const absl::Status tick = audit_->Tick(); !tick.ok()) LOG(WARNING) << "audit file: " << tick.message();
@@ -208,8 +211,9 @@ void Recorder::Turn() {
 }
 
 // Everything that is due into the rings and from there into the file. False: not all of it.
-bool Recorder::Sweep(bool end_all) {
-  while (!blocked_) {
+bool Recorder::Sweep(bool end_all, absl::Time deadline) {
+  while (!blocked_ && absl::Now() < deadline) {
+    counters_.alive_ns = RealClock().MonotonicNs();
     const auto sweep = datapath_.Sweep(end_all);
     if (!sweep.ok()) {
       ++counters_.sweep_failures;
@@ -274,22 +278,44 @@ absl::Status Recorder::Stop(absl::Duration deadline, bool end_all) {
   return finish_status_;
 }
 
+// For an end after which the kernel keeps nothing: what is still in batch, rings and tables is lost, and so counted.
+void Recorder::CountRest() {
+  const absl::Time from = absl::Now();
+  uint64_t rest = 0;
+  bool more = true;
+  while (more && absl::Now() - from < kSweepTime) {
+    const auto sweep = datapath_.Sweep(/*end_all=*/true);
+    size_t taken = 0;
+    for (datapath::RingReader* const ring : {flow_ring_.get(), denied_ring_.get()}) {
+      taken += ring->Peek([](const lat_record&) { return true; });
+      ring->Commit();  // what was peeked before is in the batch
+    }
+    rest += taken;
+    more = sweep.ok() && (sweep->more || taken > 0);
+  }
+  if (rest > 0) audit_->AddLoss({.stage = flow::kStageDisk, .count = rest, .from = from});
+  audit_->GiveUp();
+}
+
 void Recorder::Finish(absl::Time deadline, bool end_all) {
   while (blocked_ && absl::Now() < deadline) {
     absl::SleepFor(std::min(audit_->retry_delay(), absl::Milliseconds(200)));
     Retry();
   }
-  Sweep(end_all);
+  const bool swept = Sweep(end_all, deadline);
   uint64_t before = 0;
   do {
     before = counters_.drained;
     Drain();
   } while (!blocked_ && counters_.drained - before >= kQuietRecords && absl::Now() < deadline);
+  const bool lost = end_all && (blocked_ || !swept);
+  if (lost) CountRest();
   finish_status_ = audit_->Close();
   if (finish_status_.ok()) {
     datapath_.set_next_seq(audit_->next_seq());
     AfterWrite();
   }
+  if (lost) finish_status_.Update(absl::ResourceExhaustedError("it took no more until the end"));
   loop_->Stop();
 }
 

@@ -55,7 +55,8 @@ struct RecorderOptions {
 struct RecorderCounters {
   std::atomic<uint64_t> drained{0};  // kernel records taken from the rings
   std::atomic<uint64_t> sweep_failures{0};
-  std::atomic<int64_t> alive_ns{0};  // CLOCK_MONOTONIC of the last turn: a stuck disk shows here
+  // CLOCK_MONOTONIC of the start, the last turn or the last pass of a sweep: a stuck disk shows here.
+  std::atomic<int64_t> alive_ns{0};
 };
 
 class Recorder {
@@ -68,7 +69,8 @@ class Recorder {
 
   void Start();
   // Writes what the rings hold and what is due, closes the file, ends the thread. With `end_all` every flow is
-  // ended first. An error: after `deadline` the file still took no more; the kernel keeps the rest.
+  // ended first. An error: after `deadline` the file still took no more. The kernel keeps the rest; with `end_all`
+  // it is counted, and told in a loss record once the file can be written.
   absl::Status Stop(absl::Duration deadline, bool end_all);
 
   void Add(flow::FlowRecord record);  // a policy or loss record
@@ -97,7 +99,8 @@ class Recorder {
   void Block(const absl::Status& status);
   void Retry();
   void Turn();
-  bool Sweep(bool end_all);
+  bool Sweep(bool end_all, absl::Time deadline);
+  void CountRest();
   void TellLosses();
   void MarkTold();
   void Finish(absl::Time deadline, bool end_all);

@@ -1,6 +1,6 @@
-// The real file system on a disk that fails each sync while it is told to. Any thread.
-#ifndef TESTS_TESTING_UNSYNCABLE_FILE_SYSTEM_H_
-#define TESTS_TESTING_UNSYNCABLE_FILE_SYSTEM_H_
+// The real file system on a disk that fails appends or syncs while it is told to. Any thread.
+#ifndef TESTS_TESTING_FAULTY_FILE_SYSTEM_H_
+#define TESTS_TESTING_FAULTY_FILE_SYSTEM_H_
 
 #include <atomic>
 #include <memory>
@@ -12,14 +12,15 @@
 
 namespace lattice::testing {
 
-class UnsyncableFileSystem : public audit::FileSystem {
+class FaultyFileSystem : public audit::FileSystem {
  public:
-  void set_failing(bool failing) { failing_ = failing; }
+  void set_append_fails(bool fails) { faults_.append = fails; }
+  void set_sync_fails(bool fails) { faults_.sync = fails; }
 
   absl::StatusOr<std::unique_ptr<audit::File>> OpenAppend(const std::string& path, mode_t mode) override {
     absl::StatusOr<std::unique_ptr<audit::File>> file = real_.OpenAppend(path, mode);
     if (!file.ok()) return file;
-    return std::make_unique<OpenFile>(failing_, *std::move(file));
+    return std::make_unique<OpenFile>(faults_, *std::move(file));
   }
   absl::StatusOr<std::unique_ptr<audit::File>> OpenRead(const std::string& path) override {
     return real_.OpenRead(path);
@@ -35,27 +36,33 @@ class UnsyncableFileSystem : public audit::FileSystem {
   }
 
  private:
+  struct Faults {
+    std::atomic<bool> append{false};
+    std::atomic<bool> sync{false};
+  };
   class OpenFile : public audit::File {
    public:
-    OpenFile(const std::atomic<bool>& failing, std::unique_ptr<audit::File> real)
-        : failing_(failing), real_(std::move(real)) {}
-    absl::StatusOr<size_t> Append(absl::string_view data) override { return real_->Append(data); }
+    OpenFile(const Faults& faults, std::unique_ptr<audit::File> real) : faults_(faults), real_(std::move(real)) {}
+    absl::StatusOr<size_t> Append(absl::string_view data) override {
+      if (faults_.append) return absl::ResourceExhaustedError("ENOSPC");
+      return real_->Append(data);
+    }
     absl::StatusOr<size_t> ReadAt(int64_t offset, char* buffer, size_t size) override {
       return real_->ReadAt(offset, buffer, size);
     }
     absl::Status Truncate(int64_t size) override { return real_->Truncate(size); }
-    absl::Status Sync() override { return failing_ ? absl::InternalError("EIO") : real_->Sync(); }
+    absl::Status Sync() override { return faults_.sync ? absl::InternalError("EIO") : real_->Sync(); }
     absl::StatusOr<audit::FileInfo> Stat() override { return real_->Stat(); }
 
    private:
-    const std::atomic<bool>& failing_;
+    const Faults& faults_;
     const std::unique_ptr<audit::File> real_;
   };
 
   audit::FileSystem& real_ = audit::RealFileSystem();
-  std::atomic<bool> failing_{false};
+  Faults faults_;
 };
 
 }  // namespace lattice::testing
 
-#endif  // TESTS_TESTING_UNSYNCABLE_FILE_SYSTEM_H_
+#endif  // TESTS_TESTING_FAULTY_FILE_SYSTEM_H_
