@@ -53,6 +53,7 @@ void Publisher::Stop(absl::Duration drain) {
 
 void Publisher::Written(uint64_t records) {
   if (records == 0) return;
+  written_.fetch_add(static_cast<int64_t>(records), std::memory_order_relaxed);
   counters_.spool_records.fetch_add(static_cast<int64_t>(records), std::memory_order_relaxed);
   absl::MutexLock lock(&mutex_);
   work_ = true;
@@ -89,8 +90,11 @@ Publisher::Progress Publisher::Step() {
     BackOff();
     return Progress::kNotConnected;
   }
+  const int64_t written = written_;
   if (const absl::Status status = HandOver(); !status.ok()) return Fail(status);
   if (lines_ > 0) return Flush();
+  // All that was written before is read or deleted.
+  counters_.spool_records = written_ - written;
   MoveCursor(/*force_store=*/true);
   backoff_ = absl::ZeroDuration();
   return Progress::kIdle;

@@ -106,6 +106,7 @@ class Publisher {
   RateLimit failure_log_{absl::Seconds(30)};
   RateLimit skip_log_{absl::Seconds(30)};
   PublisherCounters counters_;
+  std::atomic<int64_t> written_{0};  // told by Written()
 
   absl::Mutex mutex_;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;

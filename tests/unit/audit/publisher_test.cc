@@ -187,6 +187,21 @@ TEST_F(PublisherTest, WithoutAConnectionTheSpoolGrowsAndNothingIsRead) {
   EXPECT_EQ(publisher_->counters().spool_records, 0);
 }
 
+TEST_F(PublisherTest, WhatIsDeletedBeforeItIsPublishedLeavesTheSpool) {
+  Open();
+  NewPublisher();
+  sink_.set_connected(false);
+  ASSERT_TRUE(Write(5).ok());
+  ASSERT_TRUE(audit_->Reopen().ok());
+  ASSERT_TRUE(Write(2).ok());
+  publisher_->Written(7);
+  ASSERT_TRUE(fs_.Remove("d/audit-bootaaaaaaaa-1.jsonl").ok());
+  sink_.set_connected(true);
+  EXPECT_EQ(Run(), Progress::kIdle);
+  EXPECT_EQ(publisher_->counters().published, 2u);
+  EXPECT_EQ(publisher_->counters().spool_records, 0);
+}
+
 TEST_F(PublisherTest, BacksOffDoublingAndStartsOverAfterSuccess) {
   Open();
   ASSERT_TRUE(Write(1).ok());
