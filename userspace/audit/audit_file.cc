@@ -208,11 +208,14 @@ absl::Status AuditFile::Tick() {
     digests_due_ = !previous.ok();
     if (previous.ok()) previous_digest_ = *std::move(previous);
   }
+  StoreMark();
   return status;
 }
 
 absl::Status AuditFile::Close() {
-  LATTICE_RETURN_IF_ERROR(Commit());
+  const absl::Status written = Commit();
+  StoreMark();
+  LATTICE_RETURN_IF_ERROR(written);
   absl::Status status = unsynced_ ? SyncNow() : absl::OkStatus();
   if (dropped_ > 0 || !pending_losses_.empty()) {
     status.Update(absl::ResourceExhaustedError(absl::StrCat("records were dropped and ", options_.path,

@@ -108,12 +108,14 @@ class AuditFile {
   };
   AuditFile(FileSystem& fs, const Clock& clock, AuditFileOptions options);
 
-  // audit_file_open.cc: once, at start.
+  // audit_file_open.cc: at start, and what a start goes by.
   absl::Status Recover();
   absl::Status RecoverLive();
   absl::Status AdoptLive(const Recovered& live);
   absl::Status TakeOverEnd();
   void NumberOn();
+  uint64_t LoadMark();
+  void StoreMark();
 
   // audit_file.cc: writing.
   absl::Status WriteBatch();
@@ -168,7 +170,8 @@ class AuditFile {
   std::vector<flow::FlowRecord> pending_losses_;
   uint64_t dropped_ = 0;  // not yet in a loss record
   absl::Time dropped_from_;
-  bool parked_ = false;  // there is a file of parked losses
+  uint64_t marked_seq_ = 0;  // in the mark
+  bool parked_ = false;      // there is a file of parked losses
   bool losses_safe_ = true;
   RateLimit park_log_{absl::Seconds(60)};
 

@@ -3,13 +3,13 @@
 // put aside under another name, and only a line without an end is cut.
 #include <glog/logging.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
 #include "userspace/audit/audit_file.h"
-#include "userspace/audit/decoder.h"
-#include "userspace/audit/lines.h"
+#include "userspace/audit/state_json.h"
 #include "userspace/base/status.h"
 
 namespace lattice::audit {
@@ -95,16 +95,26 @@ absl::Status AuditFile::TakeOverEnd() {
   if (segments.empty()) return absl::OkStatus();
   const Segment& newest = segments.back();
   LATTICE_ASSIGN_OR_RETURN(const std::unique_ptr<File> file, fs_.OpenRead(newest.path));
-  LATTICE_ASSIGN_OR_RETURN(const std::optional<std::string> line, LastLine(*file));
-  absl::StatusOr<DecodedLine> last = DecodeLine(line.value_or(""));
-  if (!last.ok() || last->h.empty()) return absl::OkStatus();  // told when it was closed
-  written_head_ = last->h;
-  if (newest.boot == options_.boot) written_seq_ = std::max(written_seq_, last->record.seq);
+  LATTICE_ASSIGN_OR_RETURN(const Recovered scanned, ScanSegment(*file, nullptr));
+  uint64_t last_seq = scanned.segment.last_seq;
+  if (!scanned.head.empty()) written_head_ = scanned.head;
+  // Its end was damaged since it was closed: the digest knows it still.
+  const absl::StatusOr<std::string> text = fs_.ReadWhole(DigestPath(options_.path, newest.boot, newest.first_seq));
+  const absl::StatusOr<SegmentDigest> digest = text.ok() ? DecodeDigest(*text) : text.status();
+  if (!scanned.last_readable && digest.ok() && digest->last_seq >= last_seq) {
+    last_seq = digest->last_seq;
+    written_head_ = digest->head;
+  }
+  if (newest.boot == options_.boot) written_seq_ = std::max(written_seq_, last_seq);
   return absl::OkStatus();
 }
 
+// Numbers given out before that are not in the folder are told as lost, but for one case: the folder is empty and
+// the kernel has none of our tables, so another path had the records.
 void AuditFile::NumberOn() {
-  const uint64_t next = std::max<uint64_t>(options_.min_next_seq, 1);
+  const uint64_t mark = options_.rings_adopted ? 1 : LoadMark();
+  if (written_head_ == kChainStart) written_seq_ = std::max(written_seq_, mark - 1);
+  const uint64_t next = std::max(options_.min_next_seq, mark);
   if (next > written_seq_ + 1) {
     const absl::Time boot_time = clock_.Now() - absl::Nanoseconds(clock_.MonotonicNs());
     PendLoss({.stage = flow::kStageSeqHole,
@@ -118,6 +128,30 @@ void AuditFile::NumberOn() {
   }
   next_seq_ = written_seq_ + 1;
   chain_.Reset(written_head_);
+}
+
+// The first number that no audit file of this boot has; 1 if that is not known.
+uint64_t AuditFile::LoadMark() {
+  if (options_.mark_path.empty()) return 1;
+  const absl::StatusOr<std::string> text = fs_.ReadWhole(options_.mark_path);
+  if (absl::IsNotFound(text.status())) return 1;
+  const absl::StatusOr<StateObject> state = text.ok() ? DecodeState(*text) : text.status();
+  const absl::StatusOr<std::string> boot = state.ok() ? state->Text("boot") : state.status();
+  const absl::StatusOr<uint64_t> next = state.ok() ? state->Number("nextSeq") : state.status();
+  if (boot.ok() && next.ok()) return *boot == options_.boot ? std::max<uint64_t>(*next, 1) : 1;
+  LOG(ERROR) << options_.mark_path << " can't be read; if the audit file is another one than before, numbers may come "
+             << "twice: " << state.status().message();
+  return 1;
+}
+
+void AuditFile::StoreMark() {
+  if (options_.mark_path.empty() || marked_seq_ == next_seq()) return;
+  const std::string text = EncodeState({.texts = {{"boot", options_.boot}}, .numbers = {{"nextSeq", next_seq()}}});
+  if (const absl::Status stored = fs_.WriteAtomically(options_.mark_path, text, 0640); stored.ok()) {
+    marked_seq_ = next_seq();
+  } else if (auto suppressed = park_log_.Admit(clock_.MonotonicNs())) {
+    LOG(WARNING) << "audit file: " << stored.message() << " (" << *suppressed << " more such failures)";
+  }
 }
 
 }  // namespace lattice::audit

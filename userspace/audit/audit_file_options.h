@@ -54,6 +54,10 @@ struct AuditFileOptions {
   // Empty: they wait in memory and go with the process.
   std::string parked_path;
 
+  // Where the next number is kept for the case that the pins go and `path` changes; as parked_path. Up to a second
+  // old after a crash. Empty: such a start may give out numbers of this boot again.
+  std::string mark_path;
+
   mode_t file_mode = 0640;
   int64_t rotate_bytes = int64_t{64} << 20;            // 0: never by size
   absl::Duration rotate_after = absl::ZeroDuration();  // 0: never by time

@@ -130,6 +130,7 @@ void Audit(Problems& problems, const FlagValues& flags, const HostFacts& host, O
   RecordName(problems, "--node", audit.node);
   audit.iface = flags.iface;
   audit.parked_path = RunPath(host.instance, "losses");
+  audit.mark_path = RunPath(host.instance, "seq");
   audit.rotate_bytes =
       static_cast<int64_t>(Size(problems, "--audit-rotate-size", flags.audit_rotate_size, 64 << 10, true));
   audit.rotate_after = Duration(problems, "--audit-rotate-after", flags.audit_rotate_after, absl::ZeroDuration());

@@ -82,6 +82,70 @@ TEST_F(AuditFileTest, TellsAHoleWhereTheKernelKnowsMore) {
   EXPECT_EQ(loss.lost_last_seq, 10u);
 }
 
+// After a detach the kernel knows no number any more, and the next start may name another file.
+TEST_F(AuditFileTest, ANewPathInTheSameBootGivesNoNumberOutAgain) {
+  options_.mark_path = "run/seq";
+  Open();
+  ASSERT_TRUE(Write(5).ok());
+  ASSERT_TRUE(audit_->Close().ok());
+  audit_.reset();
+  options_.path = "other/audit.jsonl";
+  Open();
+  EXPECT_EQ(audit_->next_seq(), 6u);
+  Add(2);
+  ASSERT_TRUE(audit_->Tick().ok());
+  audit_.reset();
+  for (const flow::FlowRecord& record : RecordsOf("other/audit.jsonl")) EXPECT_NE(record.event, flow::Event::kLoss);
+  // Back at the first one, the numbers of the second are missing in it.
+  options_.path = kPath;
+  Open();
+  ASSERT_TRUE(Write(1).ok());
+  ASSERT_EQ(Losses().size(), 1u);
+  EXPECT_EQ(Losses()[0].lost_first_seq, 6u);
+  EXPECT_EQ(Losses()[0].lost_last_seq, 7u);
+  audit_.reset();
+  // Numbers are of a boot.
+  options_.path = "third/audit.jsonl";
+  options_.boot = "bootbbbbbbbb";
+  Open();
+  EXPECT_EQ(audit_->next_seq(), 1u);
+}
+
+TEST_F(AuditFileTest, AFolderThatLostItsFilesUnderAdoptedRingsIsToldInSpiteOfTheMark) {
+  options_.mark_path = "run/seq";
+  Open();
+  ASSERT_TRUE(Write(5).ok());
+  ASSERT_TRUE(audit_->Close().ok());
+  ASSERT_TRUE(fs_.Remove(kPath).ok());
+  options_.rings_adopted = true;
+  Restart();
+  ASSERT_TRUE(Write(1).ok());
+  ASSERT_EQ(Losses().size(), 1u);
+  EXPECT_EQ(Losses()[0].lost_count, 5u);
+}
+
+// Damage that came after the segment was closed: its digest still knows how it ended.
+TEST_F(AuditFileTest, ADamagedClosedSegmentDoesNotRestartNumbersAndChain) {
+  Open();
+  ASSERT_TRUE(Write(3).ok());
+  const std::string head(audit_->head());
+  ASSERT_TRUE(audit_->Reopen().ok());
+  audit_.reset();
+  const std::string closed = "d/audit-bootaaaaaaaa-1.jsonl";
+  std::string content = fs_.Content(closed);
+  content[content.size() - 100] = '\0';
+  fs_.SetContent(closed, content);
+  Open();
+  EXPECT_EQ(audit_->next_seq(), 4u);
+  EXPECT_EQ(audit_->head(), head);
+  audit_.reset();
+  // Without the digest, from the last line that can be read.
+  ASSERT_TRUE(fs_.Remove("d/audit-bootaaaaaaaa-1.digest").ok());
+  Open();
+  EXPECT_EQ(audit_->next_seq(), 3u);
+  EXPECT_NE(audit_->head(), kChainStart);
+}
+
 TEST_F(AuditFileTest, CutsAPartialLastLine) {
   Open();
   ASSERT_TRUE(Write(3).ok());
