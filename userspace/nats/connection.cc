@@ -71,6 +71,16 @@ class Mailbox {
     stopping_ = true;
   }
 
+  // Of the keeper.
+  void SetEnded() ABSL_LOCKS_EXCLUDED(mutex_) {
+    absl::MutexLock lock(&mutex_);
+    ended_ = true;
+  }
+  bool AwaitEnded(absl::Duration timeout) ABSL_LOCKS_EXCLUDED(mutex_) {
+    absl::MutexLock lock(&mutex_);
+    return mutex_.AwaitWithTimeout(absl::Condition(&ended_), timeout);
+  }
+
   // Until `session` is closed. False when stopping.
   bool AwaitClosed(uint64_t session) ABSL_LOCKS_EXCLUDED(mutex_) {
     const auto woken = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_ || last_closed_ >= session; };
@@ -96,6 +106,7 @@ class Mailbox {
   std::deque<Event> events_ ABSL_GUARDED_BY(mutex_);
   uint64_t last_closed_ ABSL_GUARDED_BY(mutex_) = 0;  // sessions are opened one after the other
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  bool ended_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 // Session number -> the mailbox that wants to hear of it. Any thread.
@@ -199,12 +210,13 @@ class Session {
 
 class Connection::Impl {
  public:
-  Impl(const Options& options, std::shared_ptr<Mailbox> mailbox)
-      : options_(options), mailbox_(std::move(mailbox)), keeper_([this] { Keep(); }) {}
-  ~Impl() {
-    mailbox_->Stop();
-    keeper_.join();
+  Impl(const Options& options, std::shared_ptr<Mailbox> mailbox) : options_(options), mailbox_(std::move(mailbox)) {}
+
+  // `self` is this: the keeper is an owner too, since it may outlive the Connection.
+  void Start(std::shared_ptr<Impl> self) {
+    keeper_ = std::thread([self = std::move(self)] { self->Keep(); });
   }
+  void Stop();
 
   absl::Status Publish(absl::string_view subject, absl::string_view payload, absl::string_view msg_id);
   absl::Status Flush(absl::Duration timeout);
@@ -230,6 +242,7 @@ class Connection::Impl {
 
  private:
   void Keep();
+  void KeepUntilStopped();
   void Connected(std::shared_ptr<Session> session, const std::string& server) ABSL_LOCKS_EXCLUDED(mutex_);
   void Disconnected(absl::string_view trouble) ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status NotConnected() const ABSL_LOCKS_EXCLUDED(mutex_);
@@ -248,8 +261,20 @@ class Connection::Impl {
   std::string trouble_ ABSL_GUARDED_BY(mutex_) = "not yet connected";
   uint64_t opened_ ABSL_GUARDED_BY(mutex_) = 0;
 
-  std::thread keeper_;  // last: it uses all of the above
+  std::thread keeper_;
 };
+
+// The library waits for a server's first words without a limit. A server that accepts and then stands still, or
+// stops inside a TLS handshake, must not hold up our end: then the keeper is left to itself.
+void Connection::Impl::Stop() {
+  mailbox_->Stop();
+  const absl::Duration patience = options_.connect_timeout * static_cast<int64_t>(options_.urls.size());
+  if (mailbox_->AwaitEnded(patience)) {
+    keeper_.join();
+  } else {
+    keeper_.detach();
+  }
+}
 
 void Connection::Impl::Connected(std::shared_ptr<Session> session, const std::string& server) {
   absl::MutexLock lock(&mutex_);
@@ -268,6 +293,12 @@ void Connection::Impl::Disconnected(absl::string_view trouble) {
 }
 
 void Connection::Impl::Keep() {
+  KeepUntilStopped();
+  Disconnected("stopped");  // here and not in the last owner: this thread may wait for the library
+  mailbox_->SetEnded();
+}
+
+void Connection::Impl::KeepUntilStopped() {
   absl::BitGen random;
   std::string last_error;
   while (true) {
@@ -361,11 +392,16 @@ absl::StatusOr<std::unique_ptr<Connection>> Connection::Create(const Options& op
   // Tells the operator of a wrong path now and not at the first connection.
   LATTICE_RETURN_IF_ERROR(MakeOptions(options).status());
   LATTICE_ASSIGN_OR_RETURN(std::shared_ptr<Mailbox> mailbox, Mailbox::Create());
-  return absl::WrapUnique(new Connection(std::make_unique<Impl>(options, std::move(mailbox))));
+  auto impl = std::make_shared<Impl>(options, std::move(mailbox));
+  impl->Start(impl);
+  return absl::WrapUnique(new Connection(std::move(impl)));
 }
 
-Connection::Connection(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-Connection::~Connection() = default;
+Connection::Connection(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+Connection::~Connection() {
+  impl_->Stop();
+}
 
 absl::Status Connection::Publish(absl::string_view subject, absl::string_view payload, absl::string_view msg_id) {
   return impl_->Publish(subject, payload, msg_id);

@@ -46,10 +46,11 @@ struct Options {
   std::string tls_cert_file;  // with tls_key_file: the client's certificate
   std::string tls_key_file;
 
-  absl::Duration connect_timeout = absl::Seconds(2);  // each URL, each attempt
-  absl::Duration reconnect_wait = absl::Seconds(1);   // between attempts; up to half of it is added at random
-  absl::Duration write_timeout = absl::Seconds(5);    // a server that does not read: Publish fails after this
-  absl::Duration ping_interval = absl::Seconds(20);   // two unanswered: the connection is given up and made anew
+  // Each URL, each attempt, until TCP is connected; the library sets no limit to what follows.
+  absl::Duration connect_timeout = absl::Seconds(2);
+  absl::Duration reconnect_wait = absl::Seconds(1);  // between attempts; up to half of it is added at random
+  absl::Duration write_timeout = absl::Seconds(5);   // a server that does not read: Publish fails after this
+  absl::Duration ping_interval = absl::Seconds(20);  // two unanswered: the connection is given up and made anew
 };
 
 // What can be told without a server, a file or a thread: InvalidArgument naming the option.
@@ -68,7 +69,8 @@ class Connection {
   // cannot be read. Does not wait for the server: one that is down or refuses us is no error, see connected()
   // and TakeEvents().
   static absl::StatusOr<std::unique_ptr<Connection>> Create(const Options& options);
-  // What was not flushed may be lost. Blocks for at most connect_timeout per URL when just connecting.
+  // What was not flushed may be lost. Blocks for at most connect_timeout per URL when just connecting; a server that
+  // stands still in the middle of that keeps a thread of ours, and nothing else, until it answers or goes.
   ~Connection();
 
   Connection(const Connection&) = delete;
@@ -98,8 +100,8 @@ class Connection {
 
  private:
   class Impl;
-  explicit Connection(std::unique_ptr<Impl> impl);
-  std::unique_ptr<Impl> impl_;
+  explicit Connection(std::shared_ptr<Impl> impl);
+  const std::shared_ptr<Impl> impl_;
 };
 
 // `text` with the user part of every URL in it taken out: "nats://me:secret@host" -> "nats://host".

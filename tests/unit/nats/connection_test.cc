@@ -3,7 +3,9 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
 #include <poll.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <atomic>
@@ -16,6 +18,7 @@
 #include "tests/testing/temp_dir.h"
 #include "tests/testing/wait_until.h"
 #include "userspace/base/file.h"
+#include "userspace/base/unique_fd.h"
 
 namespace lattice::nats {
 namespace {
@@ -287,6 +290,26 @@ TEST(NatsConnection, ItsStateIsToldAtOnceWhileAWriteStands) {
   }
   publisher.join();
   EXPECT_LT(longest, absl::Seconds(1));
+}
+
+TEST(NatsConnection, EndsThoughAServerAcceptsAndSaysNothing) {
+  UniqueFd listener(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t length = sizeof address;
+  ASSERT_EQ(bind(listener.get(), reinterpret_cast<sockaddr*>(&address), length), 0);
+  ASSERT_EQ(listen(listener.get(), 1), 0);
+  ASSERT_EQ(getsockname(listener.get(), reinterpret_cast<sockaddr*>(&address), &length), 0);
+  Options options = To(absl::StrCat("nats://127.0.0.1:", ntohs(address.sin_port)));
+  options.connect_timeout = absl::Milliseconds(200);
+  auto connection = Connection::Create(options);
+  ASSERT_TRUE(connection.ok()) << connection.status();
+  const UniqueFd silent(accept(listener.get(), nullptr, nullptr));
+  ASSERT_TRUE(silent.ok());
+  const absl::Time start = absl::Now();
+  connection->reset();
+  EXPECT_LT(absl::Now() - start, absl::Seconds(5));
 }
 
 TEST(NatsConnection, FlushOfNothingIsOk) {
