@@ -1,8 +1,11 @@
 // NATS is away, goes away, or stands still: the audit file is the spool, and every record arrives.
 #include <map>
+#include <random>
 
+#include "absl/strings/str_cat.h"
 #include "tests/fault/fault_test.h"
 #include "tests/testing/nats_server.h"
+#include "tests/testing/seed.h"
 
 namespace lattice::testing {
 namespace {
@@ -37,17 +40,31 @@ class NatsFaultTest : public FaultTest {
         [&] { return dp_->Records([](const AuditRecord& r) { return r["event"] == "start"; }).size() >= starts; }));
   }
 
-  // Everything in the file arrives. A batch that was under way when the connection broke may come twice.
+  // Everything in the file arrives, and nothing else. A batch that was under way when the connection broke may come
+  // twice.
   void ExpectEveryRecordArrives() {
-    const std::vector<AuditRecord> records = dp_->Records();
+    const std::set<std::string> ids = IdsInFile();
+    const auto missing = [&] {
+      std::vector<std::string> left;
+      for (const std::string& id : ids) {
+        if (times_.count(id) == 0) left.push_back(id);
+      }
+      return left;
+    };
     WaitUntil([&] {
       while (std::optional<NatsMessage> message = subscriber_->Next(absl::Milliseconds(50))) {
         ++times_[AuditRecord::Parse(message->payload)["eventId"]];
       }
-      return times_.size() >= records.size();
+      return missing().empty();
     });
-    for (const AuditRecord& record : records) EXPECT_GE(times_[record["eventId"]], 1) << "missing: " << record;
-    EXPECT_EQ(times_.size(), records.size()) << "something arrived that is not in the file";
+    EXPECT_THAT(missing(), ::testing::IsEmpty());
+    const std::set<std::string> ids_now = IdsInFile();
+    for (const auto& [id, times] : times_) EXPECT_EQ(ids_now.count(id), 1u) << id << " is not in the file";
+  }
+  std::set<std::string> IdsInFile() const {
+    std::set<std::string> ids;
+    for (const AuditRecord& record : dp_->Records()) ids.insert(record["eventId"]);
+    return ids;
   }
   void ExpectNoneTwice() {
     for (const auto& [id, times] : times_) EXPECT_EQ(times, 1) << id;
@@ -120,6 +137,21 @@ TEST_F(NatsFaultTest, StoppingTheDaemonWithADeadServerEndsInTimeAndNothingIsLost
   EXPECT_EQ(dp_->Stop(), 0) << dp_->log();
   ASSERT_TRUE(server_->Resume().ok());
   ASSERT_TRUE(dp_->Start().ok()) << dp_->log();
+  ExpectEveryRecordArrives();
+}
+
+// Killed while it records and publishes; what the file has, a subscriber gets.
+TEST_F(NatsFaultTest, ADaemonKilledWhilePublishingMissesNoRecord) {
+  std::mt19937_64 random(TestSeed());
+  Subscribe();
+  ASSERT_NO_FATAL_FAILURE(StartPublishing());
+  for (int round = 0; round < 6; ++round) {
+    Send(absl::StrCat("192.0.2.", 20 + round), 1000, 10'000, 2000);
+    absl::SleepFor(absl::Milliseconds(random() % 150));
+    dp_->Kill();
+    ASSERT_TRUE(dp_->Start().ok()) << dp_->log();
+  }
+  WaitForFile(6 * 2000);
   ExpectEveryRecordArrives();
 }
 
