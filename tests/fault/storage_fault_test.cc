@@ -65,6 +65,9 @@ TEST_F(StorageFaultTest, AFullDiskDelaysRecordsAndLosesNone) {
     return RunCommand(ns_->Inside({"curl", "-sf", "--max-time", "5", "http://127.0.0.1:9478/readyz"})).exit_code != 0;
   })) << "not ready while records can't be written";
   EXPECT_TRUE(dp_->WaitForLog("audit"));
+  const MetricsText failing = dp_->Scrape();
+  EXPECT_EQ(failing.Sum("lattice_dp_audit_failing"), 1);
+  EXPECT_GT(failing.Sum("lattice_dp_audit_errors_total", {{"kind", "write"}}), 0);
   EXPECT_LT(StartedPorts(RecordsIn(disk.path())).size(), size_t{kFlows});
   EXPECT_TRUE(dp_->running());
   disk.Grow("64m");
@@ -79,6 +82,7 @@ TEST_F(StorageFaultTest, AFullDiskDelaysRecordsAndLosesNone) {
     EXPECT_NE(record["event"], "loss") << record;
   }
   EXPECT_EQ(dp_->Scrape().Sum("lattice_dp_audit_lost_total"), 0);
+  EXPECT_EQ(dp_->Scrape().Sum("lattice_dp_audit_failing"), 0);
   ASSERT_EQ(dp_->Stop(), 0) << dp_->log();
 }
 

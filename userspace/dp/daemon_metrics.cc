@@ -71,6 +71,13 @@ void DaemonMetrics::Declare() {
                         "Records that do not exist one by one; a loss record in the stream tells of each.", {"stage"});
   audit_written_ =
       registry_.Declare(Type::kCounter, "lattice_dp_audit_records_written_total", "Records written to the audit file.");
+  audit_failing_ =
+      registry_.Declare(Type::kGauge, "lattice_dp_audit_failing", "1 while the audit file can't be written.");
+  audit_errors_ = registry_.Declare(
+      Type::kCounter, "lattice_dp_audit_errors_total",
+      "Failures on the way of records: sync and write of the audit file are tried again, damage of it is told in a "
+      "loss record, a sweep of the kernel's tables is tried again, ring_malformed is a ring record that is none.",
+      {"kind"});
   nats_connected_ = registry_.Declare(Type::kGauge, "lattice_dp_nats_connected",
                                       "1 if connected to NATS; no series without --nats-url.");
   nats_published_ = registry_.Declare(
@@ -161,9 +168,15 @@ void DaemonMetrics::CollectRecords(metrics::Collection& out) const {
   for (const absl::string_view stage : audit::LossCounters::kStages) {
     out.Count(audit_lost_, {std::string(stage)}, audit.lost.Of(stage));
   }
+  out.Set(audit_failing_, {}, state_.disk_failing ? 1 : 0);
+  out.Count(audit_errors_, {"sync"}, audit.sync_failures);
+  out.Count(audit_errors_, {"write"}, audit.write_failures);
+  out.Count(audit_errors_, {"damage"}, audit.damages);
   if (state_.recorder != nullptr) {
     out.Count(audit_lost_, {std::string(flow::kStageDeniedTable)}, state_.recorder->lost().denied_table);
     out.Count(audit_lost_, {std::string(flow::kStageUntracked)}, state_.recorder->lost().untracked);
+    out.Count(audit_errors_, {"sweep"}, state_.recorder->counters().sweep_failures);
+    out.Count(audit_errors_, {"ring_malformed"}, state_.recorder->counters().ring_malformed);
   }
   if (state_.options.nats.urls.empty()) return;
   out.Set(nats_connected_, {}, state_.sink != nullptr && state_.sink->is_connected() ? 1 : 0);

@@ -112,6 +112,7 @@ bool Recorder::Drain() {
     if (blocked_) return false;
     const size_t taken = Take(*flow_ring_) + Take(*denied_ring_);
     counters_.drained += taken;
+    counters_.ring_malformed = flow_ring_->malformed() + denied_ring_->malformed();
     if (!Write()) return false;
     if (taken == 0) {
       if (std::exchange(recovering_, false)) audit_->ForgetRecovered();

@@ -55,6 +55,7 @@ struct RecorderOptions {
 struct RecorderCounters {
   std::atomic<uint64_t> drained{0};  // kernel records taken from the rings
   std::atomic<uint64_t> sweep_failures{0};
+  std::atomic<uint64_t> ring_malformed{0};  // of the two rings, see RingReader
   // CLOCK_MONOTONIC of the start, the last turn or the last pass of a sweep: a stuck disk shows here.
   std::atomic<int64_t> alive_ns{0};
 };
