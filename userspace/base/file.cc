@@ -42,8 +42,10 @@ absl::Status WriteAll(int fd, absl::string_view data) {
 }
 
 absl::Status WriteFileAtomically(const std::string& path, absl::string_view content, mode_t mode) {
-  const std::string temporary = absl::StrCat(path, ".tmp.", getpid());
-  UniqueFd fd(open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode));
+  // One name, for each of our files has one writer: what a kill left behind goes with the next write.
+  const std::string temporary = absl::StrCat(path, ".tmp");
+  unlink(temporary.c_str());
+  UniqueFd fd(open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode));
   if (!fd.ok()) return ErrnoStatus(errno, absl::StrCat("creating ", temporary));
   absl::Status written = Annotate(WriteAll(fd.get(), content), temporary);
   if (written.ok() && fsync(fd.get()) != 0) written = ErrnoStatus(errno, absl::StrCat("syncing ", temporary));

@@ -15,7 +15,8 @@ namespace lattice {
 absl::StatusOr<std::string> ReadFile(const std::string& path);
 
 // Replaces `path` as one: temporary file in the same folder, fsync, rename, fsync of
-// the folder. After a crash there is the old file or the new one.
+// the folder. After a crash there is the old file or the new one. One writer at a time for a path: the temporary
+// file is `path`.tmp.
 absl::Status WriteFileAtomically(const std::string& path, absl::string_view content, mode_t mode);
 
 // All of `data`, however often the kernel takes only a part; EINTR is repeated.

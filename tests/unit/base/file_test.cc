@@ -58,6 +58,15 @@ TEST(WriteFileAtomically, WritesWithModeAndLeavesNothingElse) {
   EXPECT_EQ(FilesIn(dir.path()), 1u);
 }
 
+TEST(WriteFileAtomically, TakesAwayWhatAKilledOneLeft) {
+  TempDir dir;
+  ASSERT_TRUE(WriteFileAtomically(dir.File("f.tmp"), "the half of something longer", 0644).ok());
+  ASSERT_TRUE(WriteFileAtomically(dir.File("f"), "new", 0600).ok());
+  EXPECT_EQ(*ReadFile(dir.File("f")), "new");
+  EXPECT_EQ(PermissionsOf(dir.File("f")), 0600u);
+  EXPECT_EQ(FilesIn(dir.path()), 1u);
+}
+
 TEST(WriteFileAtomically, ReplacesAndNeverTruncates) {
   TempDir dir;
   ASSERT_TRUE(WriteFileAtomically(dir.File("f"), "the old content", 0600).ok());
