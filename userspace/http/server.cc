@@ -31,6 +31,8 @@
 namespace lattice::http {
 namespace {
 
+constexpr int64_t kNever = INT64_MAX;
+
 // Request line and headers, and the buffer of the answer.
 constexpr size_t kConnectionMemoryBytes = 48 << 10;
 
@@ -59,8 +61,7 @@ class Server::Impl {
   // An open connection.
   struct Peer {
     int fd;
-    bool receiving;       // between its start, or its last answer, and the end of a request
-    int64_t deadline_ns;  // of receiving
+    int64_t deadline_ns;  // of the request, or of the answer it takes; kNever for a stream
   };
 
   static MHD_Result OnRequest(void* cls, MHD_Connection* connection, const char* path, const char* method, const char*,
@@ -155,12 +156,11 @@ void Server::Impl::Kick() {
 void Server::Impl::Sweep() {
   const int64_t now = RealClock().MonotonicNs();
   for (const auto& [fd, peer] : peers_) {
-    if (peer->receiving && peer->deadline_ns <= now) shutdown(fd, SHUT_RDWR);  // Fails if the client was faster.
+    if (peer->deadline_ns <= now) shutdown(fd, SHUT_RDWR);  // Fails if the client was faster.
   }
 }
 
 void Server::Impl::BeginReceiving(Peer* peer) const {
-  peer->receiving = true;
   peer->deadline_ns = RealClock().MonotonicNs() + absl::ToInt64Nanoseconds(options_.receive_timeout);
 }
 
@@ -174,7 +174,7 @@ void Server::Impl::OnConnection(void* cls, MHD_Connection* connection, void** pe
   if (what == MHD_CONNECTION_NOTIFY_STARTED) {
     const int fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
     auto& entry = self->peers_[fd];
-    entry = std::make_unique<Peer>(Peer{.fd = fd, .receiving = true, .deadline_ns = 0});
+    entry = std::make_unique<Peer>(Peer{.fd = fd, .deadline_ns = 0});
     self->BeginReceiving(entry.get());
     *peer = entry.get();
     if (!self->sweep_timer_.has_value()) {
@@ -206,8 +206,11 @@ MHD_Result Server::Impl::OnRequest(void* cls, MHD_Connection* connection, const 
     *data_size = 0;
     return MHD_YES;
   }
-  PeerOf(connection)->receiving = false;
-  return self->Send(*current, current->too_large() ? too_large() : self->Dispatch(current->request()));
+  Response response = current->too_large() ? too_large() : self->Dispatch(current->request());
+  PeerOf(connection)->deadline_ns =
+      response.stream != nullptr ? kNever
+                                 : RealClock().MonotonicNs() + absl::ToInt64Nanoseconds(self->options_.answer_timeout);
+  return self->Send(*current, std::move(response));
 }
 
 void Server::Impl::OnCompleted(void* cls, MHD_Connection* connection, void** exchange, MHD_RequestTerminationCode) {

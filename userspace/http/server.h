@@ -42,6 +42,8 @@ struct ServerOptions {
   int max_connections_per_address = 16;  // more are closed at once; not for a Unix socket
   // From the connection's start, or its last answer, to the end of the next request.
   absl::Duration receive_timeout = absl::Seconds(10);
+  // From the end of a request until the client has taken the whole answer. A stream has no limit.
+  absl::Duration answer_timeout = absl::Seconds(60);
   // An answer of which the client takes nothing for this long is cut. Whole seconds. A stream that waits for
   // its producer has no limit.
   absl::Duration send_timeout = absl::Seconds(30);

@@ -1,6 +1,7 @@
 // What a client can not do to us.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 
 #include <deque>
 
@@ -91,6 +92,23 @@ TEST(HttpLimits, CutAClientThatSendsAByteNowAndThen) {
   RawClient client(server.address());
   // It is never idle for long, so only a limit of the whole request ends it.
   EXPECT_TRUE(WaitUntil([&] { return !client.Send("G"); }));
+}
+
+TEST(HttpLimits, CutAClientThatTakesAByteOfTheAnswerNowAndThen) {
+  ServerOptions options = AnyPort();
+  options.answer_timeout = absl::Milliseconds(300);
+  options.receive_timeout = absl::Milliseconds(200);
+  ServerThread server(options, [](Server& s) {
+    // More than the sockets take.
+    s.Handle("GET", "/", [](const Request&) { return Response::Text(std::string(64 << 20, 'x')); });
+  });
+  RawClient client(server.address());
+  ASSERT_TRUE(client.Send(kGet));
+  EXPECT_TRUE(WaitUntil([&] {
+    char byte;
+    recv(client.fd(), &byte, 1, MSG_DONTWAIT);
+    return server.connections() == 0;
+  }));
 }
 
 TEST(HttpLimits, CloseMoreConnectionsOfOneAddressThanAllowed) {
