@@ -43,16 +43,6 @@
 
 namespace lattice::audit {
 
-// Records that do not exist one by one, for a loss record.
-struct Loss {
-  absl::string_view stage;  // flow/record.h
-  uint64_t count = 0;
-  absl::Time from;         // it happened between this and now
-  uint64_t first_seq = 0;  // the numbers that are missing; 0: none are, or they are not known
-  uint64_t last_seq = 0;
-  std::string boot;  // whose numbers; empty: of this boot
-};
-
 class AuditFile {
  public:
   // Opens or creates the file, cuts a partial last line, finds the next number and the head

@@ -71,12 +71,23 @@ struct AuditFileOptions {
   std::function<void(bool failing)> on_disk_failing;
 };
 
+// Records that do not exist one by one, for a loss record.
+struct Loss {
+  absl::string_view stage;  // flow/record.h
+  uint64_t count = 0;
+  absl::Time from;         // it happened between this and now
+  uint64_t first_seq = 0;  // the numbers that are missing; 0: none are, or they are not known
+  uint64_t last_seq = 0;
+  std::string boot;  // whose numbers; empty: of this boot
+};
+
 // Lost records by stage. Any thread may read them; they only grow.
 class LossCounters {
  public:
-  static constexpr std::array kStages = {flow::kStageDisk,       flow::kStageSpoolCap, flow::kStageSeqHole,
-                                         flow::kStageTruncated,  flow::kStageDeleted,  flow::kStageDamaged,
-                                         flow::kStagePartialLine};
+  static constexpr std::array kStages = {
+      flow::kStageDisk,        flow::kStageSpoolCap,      flow::kStageSeqHole,
+      flow::kStageTruncated,   flow::kStageDeleted,       flow::kStageDamaged,
+      flow::kStagePartialLine, flow::kStageUnpublishable, flow::kStageSegmentMissing};
   // `stage` is one of these.
   void Add(absl::string_view stage, uint64_t count) {
     counts_[Index(stage)].fetch_add(count, std::memory_order_relaxed);

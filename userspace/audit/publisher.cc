@@ -8,6 +8,7 @@
 
 #include "absl/memory/memory.h"
 #include "userspace/audit/decoder.h"
+#include "userspace/audit/lines.h"
 #include "userspace/base/status.h"
 #include "userspace/flow/record.h"
 
@@ -95,6 +96,7 @@ Publisher::Progress Publisher::Step() {
   if (lines_ > 0) return Flush();
   // All that was written before is read or deleted.
   counters_.spool_records = written_ - written;
+  TellGaps();
   MoveCursor(/*force_store=*/true);
   backoff_ = absl::ZeroDuration();
   return Progress::kIdle;
@@ -114,6 +116,7 @@ Publisher::Progress Publisher::Flush() {
   counters_.published.fetch_add(std::exchange(handed_over_, 0), std::memory_order_relaxed);
   counters_.spool_records.fetch_sub(static_cast<int64_t>(std::exchange(lines_, 0)), std::memory_order_relaxed);
   flushed_ = reader_->cursor();
+  SettleBatch();
   MoveCursor(/*force_store=*/false);
   return Progress::kPublished;
 }
@@ -127,20 +130,23 @@ absl::Duration Publisher::FlushTimeout() {
 // Publishes the next batch.
 absl::Status Publisher::HandOver() {
   for (; lines_ < options_.batch_records; ++lines_) {
+    const Cursor before = reader_->cursor();
     LATTICE_ASSIGN_OR_RETURN(const std::optional<absl::string_view> line, reader_->Next());
     if (!line.has_value()) break;
+    NoteGap(before, line->size() + 1);
     absl::StatusOr<DecodedLine> decoded = DecodeLine(*line);
     if (!decoded.ok()) {
-      Skip("a line can't be read", decoded.status());
+      Skip(*line, "a line can't be read", decoded.status());
       continue;
     }
     const flow::FlowRecord& record = decoded->record;
+    if (record.event == flow::Event::kLoss) NoteTold(record);
     message_.clear();
     encoder_.AppendMessage(record, message_);
     const absl::Status published =
         sink_.Publish(options_.subject, message_, flow::EventId(record.node, record.boot, record.seq));
     if (absl::IsInvalidArgument(published)) {
-      Skip("a record is refused for good", published);
+      Skip(*line, "a record is refused for good", published);
       continue;
     }
     if (!published.ok()) return published;
@@ -149,12 +155,70 @@ absl::Status Publisher::HandOver() {
   return absl::OkStatus();
 }
 
-void Publisher::Skip(absl::string_view what, const absl::Status& status) {
+void Publisher::Skip(absl::string_view line, absl::string_view what, const absl::Status& status) {
+  if (const uint64_t seq = SeqOfLine(line); seq != 0) {
+    if (skipped_.first_seq == 0) skipped_.first_seq = seq;
+    skipped_.last_seq = seq;
+  }
+  skipped_.boot = reader_->cursor().boot;
+  ++skipped_.count;
   counters_.undecodable.fetch_add(1, std::memory_order_relaxed);
   if (auto suppressed = skip_log_.Admit(clock_.MonotonicNs())) {
     LOG(ERROR) << "publisher: " << what << " and is skipped, after record " << reader_->cursor().seq << " of boot "
                << reader_->cursor().boot << ": " << status.message() << " (" << *suppressed << " more)";
   }
+}
+
+// The line that was just read begins a segment: the numbers before it, of the same boot, should have been read.
+void Publisher::NoteGap(const Cursor& before, size_t line_bytes) {
+  const Cursor& now = reader_->cursor();
+  const bool begins = now.offset == static_cast<int64_t>(line_bytes);
+  if (!begins || before.seq == 0 || now.boot != before.boot || now.seq <= before.seq + 1) return;
+  batch_gaps_.push_back({now.boot, before.seq + 1, now.seq - 1});
+}
+
+void Publisher::NoteTold(const flow::FlowRecord& loss) {
+  if (loss.lost_first_seq == 0) return;
+  batch_told_.push_back({loss.lost_boot.empty() ? loss.boot : loss.lost_boot, loss.lost_first_seq, loss.lost_last_seq});
+}
+
+// The batch is flushed: what it lacks is certain.
+void Publisher::SettleBatch() {
+  skipped_.count += reader_->skipped() - std::exchange(reader_skipped_, reader_->skipped());
+  if (skipped_.count > 0) {
+    skipped_.stage = flow::kStageUnpublishable;
+    skipped_.from = clock_.Now();
+    options_.on_loss(std::exchange(skipped_, {}));
+  }
+  for (SeqRange& gap : std::exchange(batch_gaps_, {})) gaps_.push_back(std::move(gap));
+  for (const SeqRange& told : std::exchange(batch_told_, {})) Subtract(gaps_, told);
+}
+
+// All is read: no loss record that is still to come speaks of these.
+void Publisher::TellGaps() {
+  for (const SeqRange& gap : std::exchange(gaps_, {})) {
+    LOG(ERROR) << "publisher: records " << gap.first << " to " << gap.last << " of boot " << gap.boot
+               << " were taken away before they were published";
+    options_.on_loss({.stage = flow::kStageSegmentMissing,
+                      .count = gap.last - gap.first + 1,
+                      .from = clock_.Now(),
+                      .first_seq = gap.first,
+                      .last_seq = gap.last,
+                      .boot = gap.boot});
+  }
+}
+
+void Subtract(std::vector<SeqRange>& ranges, const SeqRange& part) {
+  std::vector<SeqRange> left;
+  for (SeqRange& range : ranges) {
+    if (range.boot != part.boot || part.last < range.first || part.first > range.last) {
+      left.push_back(std::move(range));
+      continue;
+    }
+    if (range.first < part.first) left.push_back({range.boot, range.first, part.first - 1});
+    if (part.last < range.last) left.push_back({range.boot, part.last + 1, range.last});
+  }
+  ranges = std::move(left);
 }
 
 void Publisher::BackOff() {
@@ -166,6 +230,9 @@ Publisher::Progress Publisher::Fail(const absl::Status& status) {
   BackOff();
   counters_.failed.fetch_add(std::exchange(handed_over_, 0), std::memory_order_relaxed);
   lines_ = 0;
+  skipped_ = {};
+  batch_gaps_.clear();
+  batch_told_.clear();
   if (auto suppressed = failure_log_.Admit(clock_.MonotonicNs())) {
     LOG(WARNING) << "publisher: " << status.message() << "; records stay in the audit file and are sent again ("
                  << *suppressed << " more such failures)";
@@ -173,6 +240,7 @@ Publisher::Progress Publisher::Fail(const absl::Status& status) {
   if (const absl::Status back = reader_->Seek(flushed_); !back.ok()) {
     LOG(ERROR) << "publisher: " << back.message();
   }
+  reader_skipped_ = reader_->skipped();
   return Progress::kFailed;
 }
 

@@ -15,15 +15,18 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "userspace/audit/audit_file_options.h"
 #include "userspace/audit/encoder.h"
 #include "userspace/audit/file_system.h"
 #include "userspace/audit/reader.h"
@@ -45,6 +48,9 @@ struct PublisherOptions {
   absl::Duration max_backoff = absl::Seconds(5);
   // Without Written() the file is looked at this often.
   absl::Duration poll_interval = absl::Milliseconds(200);
+  // Records that the stream will not have: lines that are skipped, and segments that were gone and that no loss
+  // record in the file speaks of. On the publisher's thread, when it is certain.
+  std::function<void(const Loss&)> on_loss = [](const Loss&) {};
 };
 
 struct PublisherCounters {
@@ -53,6 +59,15 @@ struct PublisherCounters {
   std::atomic<uint64_t> undecodable{0};   // lines that are no records, or that the sink refuses for good; skipped
   std::atomic<int64_t> spool_records{0};  // in the file, not yet published
 };
+
+// Numbers first to last of a boot.
+struct SeqRange {
+  std::string boot;
+  uint64_t first = 0;
+  uint64_t last = 0;
+};
+// Takes `part` out of `ranges`.
+void Subtract(std::vector<SeqRange>& ranges, const SeqRange& part);
 
 class Publisher {
  public:
@@ -84,7 +99,11 @@ class Publisher {
   absl::Duration FlushTimeout();
   absl::Status HandOver();
   Progress Flush();
-  void Skip(absl::string_view what, const absl::Status& status);
+  void Skip(absl::string_view line, absl::string_view what, const absl::Status& status);
+  void NoteGap(const Cursor& before, size_t line_bytes);
+  void NoteTold(const flow::FlowRecord& loss);
+  void SettleBatch();
+  void TellGaps();
   void BackOff();
   Progress Fail(const absl::Status& status);
   void MoveCursor(bool force_store);
@@ -99,6 +118,11 @@ class Publisher {
   // Of the batch that is not flushed: lines read, and those of them that the sink has.
   size_t lines_ = 0;
   size_t handed_over_ = 0;
+  Loss skipped_;
+  std::vector<SeqRange> batch_gaps_;
+  std::vector<SeqRange> batch_told_;  // by loss records
+  std::vector<SeqRange> gaps_;        // of batches before, since the last idle moment
+  uint64_t reader_skipped_ = 0;       // of reader_->skipped(), told
   Cursor flushed_;
   Cursor stored_;
   int64_t stored_at_ns_ = 0;

@@ -159,9 +159,12 @@ absl::Status Controller::Attach() {
 absl::Status Controller::StartThreads() {
   if (!state_.options.nats.urls.empty()) {
     state_.sink = std::make_unique<NatsSink>(state_.options.nats);
-    LATTICE_ASSIGN_OR_RETURN(state_.publisher,
-                             audit::Publisher::Create(audit::RealFileSystem(), RealClock(), *state_.sink,
-                                                      {.audit_path = state_.options.audit.path}));
+    LATTICE_ASSIGN_OR_RETURN(
+        state_.publisher,
+        audit::Publisher::Create(audit::RealFileSystem(), RealClock(), *state_.sink,
+                                 {.audit_path = state_.options.audit.path,
+                                  // The recorder is there before the publisher starts.
+                                  .on_loss = [this](const audit::Loss& loss) { state_.recorder->AddLoss(loss); }}));
     loop_->AddTimer(kNatsLogPeriod, [this] { state_.sink->LogEvents(); });
   }
   RecorderOptions options;

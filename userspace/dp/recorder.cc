@@ -263,6 +263,13 @@ void Recorder::Add(flow::FlowRecord record) {
   });
 }
 
+void Recorder::AddLoss(const audit::Loss& loss) {
+  loop_->Post([this, loss] {
+    audit_->AddLoss(loss);
+    if (!blocked_) Write();
+  });
+}
+
 void Recorder::Reopen() {
   loop_->Post([this] {
     if (const absl::Status reopened = audit_->Reopen(); !reopened.ok()) {

@@ -74,8 +74,9 @@ class Recorder {
   // it is counted, and told in a loss record once the file can be written.
   absl::Status Stop(absl::Duration deadline, bool end_all);
 
-  void Add(flow::FlowRecord record);  // a policy or loss record
-  void Reopen();                      // SIGHUP
+  void Add(flow::FlowRecord record);  // a policy record
+  void AddLoss(const audit::Loss& loss);
+  void Reopen();  // SIGHUP
   void SetFollowing(bool following) { following_ = following; }
 
   // For the records of the controller. Any thread.

@@ -34,6 +34,8 @@ inline constexpr absl::string_view kStageDeleted = "deleted";           // someb
 inline constexpr absl::string_view kStageDamaged = "damaged";           // the end of the file can't be read
 inline constexpr absl::string_view kStageSeqHole = "seq_hole";          // given out before, and no longer in the file
 inline constexpr absl::string_view kStageSpoolCap = "spool_cap";        // deleted before it was published
+inline constexpr absl::string_view kStageUnpublishable = "unpublishable";     // in the file, but NATS can't have it
+inline constexpr absl::string_view kStageSegmentMissing = "segment_missing";  // a file was gone before it was published
 
 struct FlowRecord {
   // eventId is "<node>/<boot>/<seq>". AuditFile::Add() fills these three.

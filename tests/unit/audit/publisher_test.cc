@@ -102,6 +102,7 @@ class PublisherTest : public AuditFixture {
   PublisherTest() {
     publishing_.audit_path = kPath;
     publishing_.batch_records = 10;
+    publishing_.on_loss = [this](const Loss& loss) { losses_.push_back(loss); };
   }
   void NewPublisher() { publisher_ = Publisher::Create(fs_, clock_, sink_, publishing_).value(); }
   // Steps until there is nothing to do or something fails.
@@ -128,6 +129,7 @@ class PublisherTest : public AuditFixture {
 
   FakeSink sink_;
   PublisherOptions publishing_;
+  std::vector<Loss> losses_;
   std::unique_ptr<Publisher> publisher_;
 };
 
@@ -344,6 +346,70 @@ TEST_F(PublisherTest, ARecordThatTheServerNeverTakesHoldsUpNoOther) {
   EXPECT_EQ(Run(), Progress::kIdle);
   EXPECT_EQ(DeliveredSeqs(), (std::vector<uint64_t>{1, 3}));
   EXPECT_EQ(publisher_->counters().undecodable, 1u);
+}
+
+TEST_F(PublisherTest, TellsOnceWhatItSkips) {
+  Open();
+  ASSERT_TRUE(Write(3).ok());
+  audit_.reset();
+  fs_.SetContent(kPath, fs_.Content(kPath) + "garbage\n" + std::string(kMaxLineBytes + 1, 'x') + "\n");
+  sink_.set_refuse("node-1/bootaaaaaaaa/2");
+  NewPublisher();
+  sink_.set_fail_flush(true);
+  EXPECT_EQ(publisher_->Step(), Progress::kFailed);
+  EXPECT_TRUE(losses_.empty()) << "not before it is certain";
+  sink_.set_fail_flush(false);
+  EXPECT_EQ(Run(), Progress::kIdle);
+  ASSERT_EQ(losses_.size(), 1u);
+  EXPECT_EQ(losses_[0].stage, flow::kStageUnpublishable);
+  EXPECT_EQ(losses_[0].count, 3u);
+  EXPECT_EQ(losses_[0].first_seq, 2u);
+  EXPECT_EQ(losses_[0].last_seq, 2u);
+}
+
+TEST_F(PublisherTest, TellsSegmentsThatWereTakenAway) {
+  Open();
+  NewPublisher();
+  ASSERT_TRUE(Write(2).ok());
+  EXPECT_EQ(Run(), Progress::kIdle);
+  ASSERT_TRUE(audit_->Reopen().ok());
+  ASSERT_TRUE(Write(3).ok());
+  ASSERT_TRUE(audit_->Reopen().ok());
+  ASSERT_TRUE(fs_.Remove("d/audit-bootaaaaaaaa-3.jsonl").ok());
+  ASSERT_TRUE(Write(1).ok());
+  EXPECT_EQ(Run(), Progress::kIdle);
+  ASSERT_EQ(losses_.size(), 1u);
+  EXPECT_EQ(losses_[0].stage, flow::kStageSegmentMissing);
+  EXPECT_EQ(losses_[0].count, 3u);
+  EXPECT_EQ(losses_[0].first_seq, 3u);
+  EXPECT_EQ(losses_[0].last_seq, 5u);
+  EXPECT_EQ(Run(), Progress::kIdle);
+  EXPECT_EQ(losses_.size(), 1u) << "once";
+}
+
+TEST_F(PublisherTest, DoesNotTellAgainWhatALossRecordTells) {
+  Open();
+  NewPublisher();
+  ASSERT_TRUE(Write(2).ok());
+  EXPECT_EQ(Run(), Progress::kIdle);
+  ASSERT_TRUE(audit_->Reopen().ok());
+  ASSERT_TRUE(Write(3).ok());
+  ASSERT_TRUE(fs_.Remove(kPath).ok());  // under the writer, who notices
+  ASSERT_TRUE(Write(1).ok());
+  EXPECT_EQ(Run(), Progress::kIdle);
+  EXPECT_EQ(Losses().size(), 1u);
+  EXPECT_TRUE(losses_.empty());
+}
+
+TEST(Subtract, LeavesWhatIsOnBothSides) {
+  std::vector<SeqRange> ranges = {{"a", 10, 20}, {"b", 10, 20}};
+  Subtract(ranges, {"a", 12, 15});
+  ASSERT_EQ(ranges.size(), 3u);
+  EXPECT_EQ(ranges[0].last, 11u);
+  EXPECT_EQ(ranges[1].first, 16u);
+  EXPECT_EQ(ranges[2].boot, "b");
+  Subtract(ranges, {"a", 1, 30});
+  EXPECT_EQ(ranges.size(), 1u);
 }
 
 TEST_F(PublisherTest, FollowsRotationAndReboots) {
