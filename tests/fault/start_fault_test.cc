@@ -7,6 +7,7 @@
 #include <lattice/abi.h>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "tests/fault/fault_test.h"
 #include "tests/testing/tcx_chain.h"
 #include "userspace/base/file.h"
@@ -113,6 +114,20 @@ TEST_F(StartFaultTest, PinsOfAnotherLayoutAreRefusedAndGoOnEnforcing) {
   // The remedy works.
   EXPECT_TRUE(dp_->Cli({"detach"}).ok());
   EXPECT_TRUE(dp_->Start().ok()) << dp_->log();
+}
+
+TEST_F(StartFaultTest, AStartThatIsKilledAtAnyPointDoesNotPreventTheNext) {
+  for (int round = 0; round < 12; ++round) {
+    // Each round begins with nothing; a start takes about half a second.
+    dp_ = std::make_unique<LatticedDp>(*ns_, std::vector<std::string>{"--egress-allow=192.0.2.0/24:53"});
+    ASSERT_TRUE(dp_->Launch().ok());
+    absl::SleepFor(absl::Milliseconds(60 * round));
+    dp_->Kill();
+    const absl::Status started = dp_->Start();
+    ASSERT_TRUE(started.ok()) << "killed after " << 60 * round << " ms: " << started;
+    EXPECT_EQ(Enforcing(), 2);
+    ASSERT_EQ(dp_->Stop(), 0);
+  }
 }
 
 TEST_F(StartFaultTest, AForeignProgramBeforeOursIsReported) {

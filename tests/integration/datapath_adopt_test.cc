@@ -8,6 +8,7 @@
 #include "tests/testing/netns.h"
 #include "userspace/datapath/kernel_object.h"
 #include "userspace/datapath/pins.h"
+#include "userspace/datapath/probe.h"
 
 namespace lattice::datapath {
 namespace {
@@ -135,6 +136,28 @@ TEST_F(DatapathAdopt, WhatAnInterruptedFirstStartLeftIsRemoved) {
   const auto datapath = Create(DefaultOptions(), Allow({}));
   ASSERT_TRUE(datapath.ok()) << datapath.status();
   EXPECT_FALSE((*datapath)->adopted());
+}
+
+// What a SIGKILL leaves between the pinning of `info` and the first policy.
+TEST_F(DatapathAdopt, PinsThatNeverHadAPolicyAreRemovedWhateverTheirSize) {
+  ASSERT_TRUE(Create(DefaultOptions(), Allow({})).ok());
+  for (const char* link : {"/link_tc_egress", "/link_tc_ingress"}) ASSERT_TRUE(RemoveLink(folder() + link).ok());
+  const auto pin = OpenPin(folder() + "/info");
+  ASSERT_TRUE(pin.ok()) << pin.status();
+  lat_info info = ReadPinnedInfo(folder()).value();
+  EXPECT_EQ(info.max_flows, DefaultOptions().max_flows);
+  info.generation = 0;
+  const uint32_t key = 0;
+  ASSERT_EQ(bpf_map_update_elem(pin->get(), &key, &info, BPF_ANY), 0);
+  Options options = DefaultOptions();
+  options.max_flows = 2048;
+  Inside([&] {
+    for (const Check& check : Probe(options)) EXPECT_TRUE(check.ok || !check.fatal) << check.name << check.detail;
+  });
+  const auto datapath = Create(options, Allow({}));
+  ASSERT_TRUE(datapath.ok()) << datapath.status();
+  EXPECT_FALSE((*datapath)->adopted());
+  EXPECT_FALSE(Crosses("203.0.113.7", 53));
 }
 
 TEST_F(DatapathAdopt, PinsThatLackAMapAreRefused) {

@@ -61,12 +61,6 @@ lat_flow6_key Widen(const lat_flow4_key& key) {
   return wide;
 }
 
-template <size_t N>
-void CopyText(const std::string& text, char (&out)[N]) {
-  std::memset(out, 0, N);
-  text.copy(out, N - 1);
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Datapath>> Datapath::Create(const Options& options, const policy::RuleSet& rules) {
@@ -93,22 +87,10 @@ absl::Status Datapath::Start(const policy::RuleSet& rules) {
   LATTICE_ASSIGN_OR_RETURN(publisher_, PolicyPublisher::Create(*programs_, options_));
   LATTICE_ASSIGN_OR_RETURN(receipt_, publisher_->Publish(rules));
   LATTICE_RETURN_IF_ERROR(publisher_->Settle());
-  LATTICE_RETURN_IF_ERROR(WriteInfo());
+  programs_->info()->mode = options_.mode;
+  programs_->info()->ifindex = static_cast<lat_u32>(device.ifindex);
   LATTICE_RETURN_IF_ERROR(attachments_->Attach());
   std::move(undo).Cancel();
-  return absl::OkStatus();
-}
-
-absl::Status Datapath::WriteInfo() {
-  LATTICE_ASSIGN_OR_RETURN(const NetDevice device, LookupNetDevice(options_.iface));
-  LATTICE_ASSIGN_OR_RETURN(const NetNamespace netns, CurrentNetNamespace());
-  lat_info* info = programs_->info();
-  info->mode = options_.mode;
-  info->ifindex = static_cast<lat_u32>(device.ifindex);
-  info->max_flows = options_.max_flows;
-  info->netns_cookie = netns.cookie;
-  CopyText(options_.iface, info->iface);
-  CopyText(options_.version, info->version);
   return absl::OkStatus();
 }
 

@@ -113,7 +113,6 @@ class Datapath {
  private:
   explicit Datapath(const Options& options);
   absl::Status Start(const policy::RuleSet& rules);
-  absl::Status WriteInfo();
 
   const Options options_;
   uint32_t l2_bytes_ = 0;

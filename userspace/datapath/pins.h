@@ -1,6 +1,6 @@
 // The pin folder <pin_path>/<iface>/: one file per map and per link, which is what
 // keeps them alive without a daemon. `info` is pinned last, so a folder without it is
-// what an interrupted first start left behind. Any thread.
+// what an interrupted first start left behind, as is one of generation 0. Any thread.
 #ifndef USERSPACE_DATAPATH_PINS_H_
 #define USERSPACE_DATAPATH_PINS_H_
 
@@ -28,6 +28,11 @@ absl::StatusOr<std::vector<std::string>> ListPins(const std::string& folder);
 // The `info` map of a folder, whatever its version: an older and shorter one is filled with zeros.
 // NotFound: no such pin.
 absl::StatusOr<lat_info> ReadPinnedInfo(const std::string& folder);
+
+// A policy is published before anything is attached: these pins never enforced.
+inline bool IsInterruptedStart(const lat_info& info) {
+  return info.generation == 0;
+}
 
 // Unlinks one pin; one that isn't there is fine.
 absl::Status RemovePin(const std::string& path);

@@ -147,6 +147,12 @@ void CheckPins(const Options& options, std::vector<Check>* checks) {
         Fatal("pins.layout", std::string(info.status().message()), DetachRemedy(options.iface, options.pin_path)));
     return;
   }
+  const bool attached = std::any_of(names->begin(), names->end(), IsLinkPin);
+  if (!attached && info->abi_version == LATTICE_ABI_VERSION && IsInterruptedStart(*info)) {
+    checks->push_back(Good("pins.layout", absl::StrCat("what an interrupted start left in ", folder,
+                                                       ": latticed-dp removes it at its start")));
+    return;
+  }
   checks->push_back(CheckLayout(options, folder, *info));
   checks->push_back(CheckUse(options, folder, *info));
 }

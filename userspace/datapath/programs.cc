@@ -5,8 +5,9 @@
 // wants it; the only versioned thing is the ABI number in `info`, which stands for key and value
 // layout, and the sizes that flags decide are compared one by one so that the message can name them.
 //
-// A first start makes the maps and pins them, `info` last: a start that dies in between leaves a
-// folder without `info`, holding nothing that is attached, which the next start removes.
+// A first start makes the maps and pins them, `info` last, and attaches only after it has published a
+// policy: a start that dies in between leaves a folder without `info`, or one of generation 0, holding
+// nothing that is attached, which the next start removes. Whose pins they are is in `info` from the first.
 #include "userspace/datapath/programs.h"
 
 #include <bpf/bpf.h>
@@ -17,6 +18,7 @@
 
 #include <algorithm>
 #include <cstdarg>
+#include <cstring>
 #include <vector>
 
 #include "absl/memory/memory.h"
@@ -25,6 +27,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "lattice_bpf.skel.h"
+#include "userspace/base/net_device.h"
 #include "userspace/base/status.h"
 #include "userspace/base/unique_fd.h"
 #include "userspace/datapath/jiffies.h"
@@ -115,18 +118,23 @@ absl::Status Reuse(bpf_map* map, int fd, const Options& options, const std::stri
   return absl::OkStatus();
 }
 
+absl::StatusOr<bool> RemoveInterrupted(const std::string& folder) {
+  LOG(INFO) << "removing what an interrupted start left in " << folder;
+  LATTICE_RETURN_IF_ERROR(RemovePinFolder(folder));
+  return false;
+}
+
 // Returns whether there was something to adopt.
 absl::StatusOr<bool> AdoptPins(bpf_object* object, const Options& options, const std::string& folder) {
   LATTICE_ASSIGN_OR_RETURN(const std::vector<std::string> names, ListPins(folder));
   if (names.empty()) return false;
+  const bool attached = std::any_of(names.begin(), names.end(), IsLinkPin);
   if (std::find(names.begin(), names.end(), kInfoPin) == names.end()) {
-    if (std::any_of(names.begin(), names.end(), IsLinkPin)) {
+    if (attached) {
       return absl::FailedPreconditionError(absl::StrFormat("the pins in %s are incomplete (no map %s): %s", folder,
                                                            kInfoPin, DetachRemedy(options.iface, options.pin_path)));
     }
-    LOG(INFO) << "removing what an interrupted start left in " << folder;
-    LATTICE_RETURN_IF_ERROR(RemovePinFolder(folder));
-    return false;
+    return RemoveInterrupted(folder);
   }
   LATTICE_ASSIGN_OR_RETURN(const lat_info info, ReadPinnedInfo(folder));
   if (info.abi_version != LATTICE_ABI_VERSION) {
@@ -134,6 +142,7 @@ absl::StatusOr<bool> AdoptPins(bpf_object* object, const Options& options, const
         absl::StrFormat("the pins in %s have layout version %d, this program has %d: %s", folder, info.abi_version,
                         LATTICE_ABI_VERSION, DetachRemedy(options.iface, options.pin_path)));
   }
+  if (!attached && IsInterruptedStart(info)) return RemoveInterrupted(folder);
   bpf_map* map;
   bpf_object__for_each_map(map, object) {
     if (!IsPinned(map)) continue;
@@ -164,6 +173,22 @@ absl::Status PinMaps(bpf_object* object, const bpf_map* info, const std::string&
     if (IsPinned(map) && map != info) LATTICE_RETURN_IF_ERROR(PinMap(map, folder));
   }
   return PinMap(info, folder);
+}
+
+template <size_t N>
+void CopyText(const std::string& text, char (&out)[N]) {
+  std::memset(out, 0, N);
+  text.copy(out, N - 1);
+}
+
+// Whose pins these are.
+absl::Status FillInfo(const Options& options, lat_info* info) {
+  LATTICE_ASSIGN_OR_RETURN(const NetNamespace netns, CurrentNetNamespace());
+  info->max_flows = options.max_flows;
+  info->netns_cookie = netns.cookie;
+  CopyText(options.iface, info->iface);
+  CopyText(options.version, info->version);
+  return absl::OkStatus();
 }
 
 absl::Status LoadError(int error, const LogCapture& log) {
@@ -210,10 +235,15 @@ absl::StatusOr<std::unique_ptr<Programs>> Programs::Load(const Options& options,
   lattice_bpf* skeleton = programs->skeleton_;
   skeleton->rodata->lat_config = config;
   SetSizes(options, skeleton);
+  LATTICE_RETURN_IF_ERROR(FillInfo(options, &skeleton->data_info->lat_info));
   LATTICE_ASSIGN_OR_RETURN(programs->adopted_, AdoptPins(skeleton->obj, options, folder));
   const int error = lattice_bpf__load(skeleton);
   if (error != 0) return LoadError(-error, log);
-  if (!programs->adopted_) LATTICE_RETURN_IF_ERROR(PinMaps(skeleton->obj, skeleton->maps.data_info, folder));
+  if (programs->adopted_) {
+    LATTICE_RETURN_IF_ERROR(FillInfo(options, programs->info()));
+  } else {
+    LATTICE_RETURN_IF_ERROR(PinMaps(skeleton->obj, skeleton->maps.data_info, folder));
+  }
   LATTICE_RETURN_IF_ERROR(programs->ReadFds());
   return programs;
 }

@@ -98,10 +98,10 @@ absl::Status Controller::OpenAudit() {
   LATTICE_ASSIGN_OR_RETURN(options.boot, audit::ReadBootId());
   const auto info =
       datapath::ReadPinnedInfo(datapath::PinFolder(state_.options.datapath.pin_path, state_.options.datapath.iface));
-  if (info.ok()) {
+  if (info.ok() && !datapath::IsInterruptedStart(*info)) {
     options.rings_adopted = true;
     options.min_next_seq = std::max<uint64_t>(info->next_seq, 1);
-  } else if (!absl::IsNotFound(info.status())) {
+  } else if (!info.ok() && !absl::IsNotFound(info.status())) {
     return info.status();
   }
   EventLoop* const loop = loop_.get();
