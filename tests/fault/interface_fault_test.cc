@@ -1,4 +1,6 @@
 // The interface goes and comes back, as `wg-quick down` and `up` do it: tcx links die with the device.
+#include <filesystem>
+
 #include "tests/fault/fault_test.h"
 #include "tests/testing/tcx_chain.h"
 
@@ -37,6 +39,21 @@ TEST_F(InterfaceFaultTest, WaitIfaceStartsFirstAndAttachesWhenTheDeviceComes) {
   TunCounter out(*tun_, [](absl::string_view packet) { return IsFor(packet, "192.0.2.9"); });
   Send("192.0.2.9", 1000, 53, 2);
   EXPECT_TRUE(WaitUntil([&] { return out.count() == 1; }));
+}
+
+TEST_F(InterfaceFaultTest, PinsThatSomebodyRemovesAreMissedAndMadeAgain) {
+  ASSERT_NO_FATAL_FAILURE(StartDp({"--egress-allow=192.0.2.9:53"}));
+  const std::vector<std::string> pins = FolderEntries(dp_->pin_folder());
+  std::filesystem::remove_all(dp_->pin_folder());
+  EXPECT_TRUE(dp_->WaitForLog("somebody removed pins")) << dp_->log();
+  EXPECT_THAT(FolderEntries(dp_->pin_folder()), ::testing::UnorderedElementsAreArray(pins));
+  // Once more, and no check before the end.
+  std::filesystem::remove_all(dp_->pin_folder());
+  ASSERT_EQ(dp_->Stop(), 0) << dp_->log();
+  EXPECT_THAT(dp_->log(), ::testing::HasSubstr("stays enforced by the pins"));
+  auto programs = TcxPrograms(*ns_, "wg0", TcxHook::kEgress);
+  ASSERT_TRUE(programs.ok()) << programs.status();
+  EXPECT_EQ(programs->size(), 1u);
 }
 
 TEST_F(InterfaceFaultTest, ADeviceMadeAnewWhileTheDaemonIsDeadIsTakenOverByTheNext) {

@@ -2,7 +2,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/capability.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "absl/strings/match.h"
 #include "tests/integration/datapath_fixture.h"
@@ -173,6 +175,42 @@ TEST_P(DatapathAttach, PutsBackAProgramThatSomebodyRemoved) {
   ASSERT_TRUE(back.ok()) << back;
   EXPECT_TRUE(Hooks(**datapath)[0].enforcing);
   EXPECT_FALSE(Crosses("203.0.113.7", 53));
+}
+
+using DatapathPins = DatapathTest;
+
+TEST_F(DatapathPins, ALinkThatCantBePinnedEnforcesAllTheSame) {
+  auto datapath = Create(DefaultOptions(), Allow({}));
+  ASSERT_TRUE(datapath.ok()) << datapath.status();
+  DeleteDevice();
+  const std::string pin = folder() + "/link_tc_egress";
+  ASSERT_TRUE(RemovePin(pin).ok());
+  ASSERT_EQ(mkdir(pin.c_str(), 0700), 0);  // what can't be unlinked
+  MakeDevice();
+  const absl::Status back = Reattach(**datapath);
+  EXPECT_THAT(std::string(back.message()), HasSubstr(pin));
+  for (const HookStatus& hook : Hooks(**datapath)) EXPECT_TRUE(hook.enforcing) << hook.detail;
+  EXPECT_FALSE(Crosses("203.0.113.7", 53));
+
+  ASSERT_EQ(rmdir(pin.c_str()), 0);
+  EXPECT_TRUE((*datapath)->RestorePins().value());
+  EXPECT_FALSE((*datapath)->RestorePins().value()) << "all are there";
+  datapath->reset();
+  EXPECT_FALSE(Crosses("203.0.113.7", 53));
+}
+
+TEST_F(DatapathPins, ThatSomebodyRemovedAreMadeAgain) {
+  auto datapath = Create(DefaultOptions(), Allow({}));
+  ASSERT_TRUE(datapath.ok()) << datapath.status();
+  const std::vector<std::string> before = ListPins(folder()).value();
+  ASSERT_TRUE(RemovePinFolder(folder()).ok());
+  EXPECT_TRUE((*datapath)->RestorePins().value());
+  EXPECT_EQ(ListPins(folder()).value(), before);
+  datapath->reset();
+  EXPECT_FALSE(Crosses("203.0.113.7", 53)) << "enforcement outlives the process again";
+  datapath = Create(DefaultOptions(), Allow({}));
+  ASSERT_TRUE(datapath.ok()) << datapath.status();
+  EXPECT_TRUE((*datapath)->adopted());
 }
 
 using DatapathStart = DatapathTest;

@@ -130,6 +130,16 @@ absl::Status Attachments::Reattach() {
   return first;
 }
 
+absl::StatusOr<bool> Attachments::RestorePins() {
+  bool restored = false;
+  absl::MutexLock lock(&mutex_);
+  for (const auto& hook : hooks_) {
+    LATTICE_ASSIGN_OR_RETURN(const bool one, hook->RestorePin());
+    restored = restored || one;
+  }
+  return restored;
+}
+
 absl::Status Attachments::RemoveUnwanted() {
   LATTICE_ASSIGN_OR_RETURN(const std::vector<std::string> names, ListPins(folder_));
   for (const std::string& name : names) {

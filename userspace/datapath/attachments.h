@@ -31,6 +31,8 @@ class Attachments {
   absl::Status Attach();
   // Where our program is missing only.
   absl::Status Reattach();
+  // See Hook::RestorePin; true: some were missing.
+  absl::StatusOr<bool> RestorePins();
   std::vector<HookStatus> Query() const;
   // Undoes Attach.
   absl::Status Detach();

@@ -5,6 +5,7 @@
 #include <linux/magic.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -29,15 +30,13 @@ class CgroupHook : public Hook {
 
   absl::Status Attach() override {
     LATTICE_RETURN_IF_ERROR(Reopen());
-    absl::StatusOr<UniqueFd> pinned = OpenPin(pin_);
+    absl::StatusOr<UniqueFd> pinned = OpenPin(pin_);  // one that can't be opened is as good as none
     if (pinned.ok()) {
       LATTICE_ASSIGN_OR_RETURN(const bool updated, UpdateLink(pinned->get()));
       if (updated) {
         link_ = *std::move(pinned);
         return absl::OkStatus();
       }
-    } else if (!absl::IsNotFound(pinned.status())) {
-      return pinned.status();
     }
     return CreateLink();
   }
@@ -58,6 +57,12 @@ class CgroupHook : public Hook {
     status.foreign_before.clear();
     if (status.attached) status.detail.clear();
     return status;
+  }
+
+  absl::StatusOr<bool> RestorePin() override {
+    if (!link_.ok() || access(pin_.c_str(), F_OK) == 0) return false;
+    LATTICE_RETURN_IF_ERROR(PinLink(link_.get(), pin_));
+    return true;
   }
 
   absl::Status Detach() override {
@@ -91,10 +96,9 @@ class CgroupHook : public Hook {
       return BpfError(errno, absl::StrFormat("attaching %s to %s", HookName(program_.hook), cgroup_.path),
                       "CAP_NET_ADMIN");
     }
-    LATTICE_RETURN_IF_ERROR(RemovePin(pin_));
-    if (bpf_obj_pin(link.get(), pin_.c_str()) != 0) return BpfError(errno, absl::StrCat("pinning ", pin_));
+    // See tcx.cc: a link that can't be pinned is better than none.
     link_ = std::move(link);
-    return absl::OkStatus();
+    return PinLink(link_.get(), pin_);
   }
 
   const Program program_;

@@ -125,6 +125,9 @@ class ClsactHook : public Hook {
     return status;
   }
 
+  // The filter belongs to the device.
+  absl::StatusOr<bool> RestorePin() override { return false; }
+
   absl::Status Detach() override {
     LATTICE_ASSIGN_OR_RETURN(const int ifindex, InterfaceIndex(iface_));
     return RemoveClsactFilter(ifindex, direction_).status();

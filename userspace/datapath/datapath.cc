@@ -126,6 +126,12 @@ absl::Status Datapath::Reattach() {
   return absl::OkStatus();
 }
 
+absl::StatusOr<bool> Datapath::RestorePins() {
+  LATTICE_ASSIGN_OR_RETURN(const bool maps, programs_->RestorePins(pin_folder()));
+  LATTICE_ASSIGN_OR_RETURN(const bool links, attachments_->RestorePins());
+  return maps || links;
+}
+
 std::vector<HookStatus> Datapath::Hooks() const {
   std::vector<HookStatus> hooks = attachments_->Query();
   const lat_info* info = programs_->info();

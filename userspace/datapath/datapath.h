@@ -74,6 +74,10 @@ class Datapath {
   // Does nothing where all is in place, so call it at every link event. NotFound: no such device yet.
   absl::Status Reattach();
 
+  // Puts back the pins that somebody removed, without which enforcement ends with this process. Whether
+  // there were some.
+  absl::StatusOr<bool> RestorePins();
+
   // Asks the kernel. Any thread.
   std::vector<HookStatus> Hooks() const;
 

@@ -27,10 +27,13 @@ class Hook {
  public:
   virtual ~Hook() = default;
   // Makes `program` the one at this hook: replaces an earlier program of ours in one step where there is
-  // one, else attaches. Repeating it is harmless. NotFound: the device or cgroup isn't there.
+  // one, else attaches. Repeating it is harmless. NotFound: the device or cgroup isn't there. Any error but
+  // that of a pin, after which the program is attached as long as this process lives.
   virtual absl::Status Attach() = 0;
   // What the kernel says now. `enforcing` is left to the caller.
   virtual HookStatus Query() const = 0;
+  // Pins the link again if somebody removed the pin; whether that was so.
+  virtual absl::StatusOr<bool> RestorePin() = 0;
   // Takes away what Attach made.
   virtual absl::Status Detach() = 0;
 };

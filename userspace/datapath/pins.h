@@ -34,6 +34,11 @@ inline bool IsInterruptedStart(const lat_info& info) {
   return info.generation == 0;
 }
 
+// Makes the folder where it is missing.
+absl::Status MakePinFolder(const std::string& folder);
+// Pins the link `fd` at `path`, in place of what is there; makes the folder.
+absl::Status PinLink(int fd, const std::string& path);
+
 // Unlinks one pin; one that isn't there is fine.
 absl::Status RemovePin(const std::string& path);
 // Detaches the link behind a pin and unlinks it. Unlinking alone detaches some time later: the kernel drops

@@ -14,7 +14,7 @@
 #include <bpf/libbpf.h>
 #include <glog/logging.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdarg>
@@ -164,15 +164,21 @@ absl::Status PinMap(const bpf_map* map, const std::string& folder) {
   return BpfError(errno, absl::StrCat("pinning ", path));
 }
 
-absl::Status PinMaps(bpf_object* object, const bpf_map* info, const std::string& folder) {
-  if (mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) {
-    return BpfError(errno, absl::StrCat("making the pin folder ", folder), "CAP_DAC_OVERRIDE");
-  }
+// Those that have no pin. Returns whether there were some.
+absl::StatusOr<bool> PinMaps(const bpf_object* object, const bpf_map* info, const std::string& folder) {
+  LATTICE_RETURN_IF_ERROR(MakePinFolder(folder));
+  bool pinned = false;
+  const auto pin = [&](const bpf_map* map) {
+    if (access(absl::StrCat(folder, "/", PinName(map)).c_str(), F_OK) == 0) return absl::OkStatus();
+    pinned = true;
+    return PinMap(map, folder);
+  };
   const bpf_map* map;
   bpf_object__for_each_map(map, object) {
-    if (IsPinned(map) && map != info) LATTICE_RETURN_IF_ERROR(PinMap(map, folder));
+    if (IsPinned(map) && map != info) LATTICE_RETURN_IF_ERROR(pin(map));
   }
-  return PinMap(info, folder);
+  LATTICE_RETURN_IF_ERROR(pin(info));
+  return pinned;
 }
 
 template <size_t N>
@@ -242,7 +248,7 @@ absl::StatusOr<std::unique_ptr<Programs>> Programs::Load(const Options& options,
   if (programs->adopted_) {
     LATTICE_RETURN_IF_ERROR(FillInfo(options, programs->info()));
   } else {
-    LATTICE_RETURN_IF_ERROR(PinMaps(skeleton->obj, skeleton->maps.data_info, folder));
+    LATTICE_RETURN_IF_ERROR(PinMaps(skeleton->obj, skeleton->maps.data_info, folder).status());
   }
   LATTICE_RETURN_IF_ERROR(programs->ReadFds());
   return programs;
@@ -272,6 +278,10 @@ absl::Status Programs::ReadFds() {
   if (hits == MAP_FAILED) return ErrnoStatus(errno, "mapping the rule counters");
   rule_hits_ = absl::MakeSpan(static_cast<lat_u64*>(hits), LAT_RULE_SLOTS);
   return absl::OkStatus();
+}
+
+absl::StatusOr<bool> Programs::RestorePins(const std::string& folder) const {
+  return PinMaps(skeleton_->obj, skeleton_->maps.data_info, folder);
 }
 
 Programs::~Programs() {

@@ -233,6 +233,11 @@ ExitCode Controller::Stop() {
   if (state_.detached) {
     LOG(INFO) << "stopped; nothing of ours is left on " << state_.options.iface();
   } else if (state_.datapath != nullptr) {
+    if (const auto pinned = state_.datapath->RestorePins(); !pinned.ok()) {
+      LOG(ERROR) << "enforcement on " << state_.options.iface()
+                 << " ends now: pins are missing and can't be made: " << pinned.status().message();
+      return kExitRuntime;
+    }
     LOG(INFO) << "stopped; " << state_.options.iface() << " stays enforced by the pins in "
               << state_.datapath->pin_folder() << "; " << RemovalHint(state_.options.datapath) << " removes that";
   }

@@ -11,6 +11,7 @@
 #include "absl/strings/str_join.h"
 #include "userspace/base/clock.h"
 #include "userspace/base/status.h"
+#include "userspace/dp/announce.h"
 #include "userspace/dp/notify.h"
 #include "userspace/flow/from_kernel.h"
 
@@ -48,6 +49,7 @@ void InterfaceWatch::OnEvents() {
 void InterfaceWatch::Check() {
   if (state_.detached) return;
   if (state_.datapath == nullptr) return on_appear_();
+  KeepPinned();
   std::string missing = Missing();
   if (missing.empty() && !missing_.has_value()) {
     in_place_ = RealClock().Now();
@@ -56,15 +58,30 @@ void InterfaceWatch::Check() {
   if (!missing.empty()) {
     Lost(missing);
     const absl::Status attached = state_.datapath->Reattach();
+    missing = Missing();
     if (!attached.ok() && !absl::IsNotFound(attached)) {
       if (const auto suppressed = failure_log_.Admit(RealClock().MonotonicNs())) {
-        LOG(ERROR) << "NOT ENFORCING, tried again every second: " << attached.message() << " (" << *suppressed
-                   << " more such failures)";
+        LOG(ERROR) << (missing.empty() ? "attached again, but: " : "NOT ENFORCING, tried again every second: ")
+                   << attached.message() << " (" << *suppressed << " more such failures)";
       }
     }
-    missing = Missing();
   }
   if (missing.empty()) Regained();
+}
+
+void InterfaceWatch::KeepPinned() {
+  const absl::StatusOr<bool> restored = state_.datapath->RestorePins();
+  if (restored.ok() && !*restored) return;
+  const auto suppressed = pin_log_.Admit(RealClock().MonotonicNs());
+  if (!suppressed) return;
+  if (restored.ok()) {
+    LOG(WARNING) << "somebody removed pins in " << state_.datapath->pin_folder() << ", they are made again; "
+                 << RemovalHint(state_.options.datapath) << " is the way to end enforcement (" << *suppressed
+                 << " more times)";
+  } else {
+    LOG(ERROR) << "pins are missing, enforcement ends with this process, tried again every second: "
+               << restored.status().message() << " (" << *suppressed << " more such failures)";
+  }
 }
 
 // The hooks that are not in place, as words; empty: all are.

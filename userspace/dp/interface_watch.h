@@ -1,5 +1,5 @@
 // Keeps the programs on the interface: waits for it, attaches again within one event when it
-// was made anew, and once a second asks the kernel whether everything is still in place.
+// was made anew, and once a second asks the kernel whether everything is still in place and pinned.
 //
 // While a hook is missing nothing is assumed: the log warns, `lattice_dp_enforcing` is 0 (it
 // asks the kernel itself), and when the hook is back a loss record of stage "unenforced" says
@@ -38,6 +38,7 @@ class InterfaceWatch {
   InterfaceWatch(EventLoop& loop, DaemonState& state, std::function<void()> on_appear)
       : loop_(loop), state_(state), on_appear_(std::move(on_appear)) {}
   void OnEvents();
+  void KeepPinned();
   std::string Missing() const;
   void Lost(const std::string& missing);
   void Regained();
@@ -50,6 +51,7 @@ class InterfaceWatch {
   absl::Time in_place_;                 // when all hooks were last seen there
   std::optional<std::string> missing_;  // what is told to be missing
   RateLimit failure_log_{absl::Seconds(30)};
+  RateLimit pin_log_{absl::Seconds(30)};
 };
 
 }  // namespace lattice::dp
