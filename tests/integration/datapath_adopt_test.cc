@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "tests/integration/datapath_fixture.h"
 #include "tests/testing/netns.h"
@@ -99,6 +100,26 @@ TEST_F(DatapathAdopt, NewProgramsTakeNewOptions) {
   ASSERT_TRUE(datapath.ok()) << datapath.status();
   EXPECT_EQ((*datapath)->info().mode, LAT_MODE_AUDIT);
   EXPECT_TRUE(Crosses("203.0.113.7", 53));
+}
+
+TEST_F(DatapathAdopt, ATakeoverThatFailsLeavesPolicyAndMode) {
+  ASSERT_TRUE(Create(DefaultOptions(), Allow({})).ok());
+  Options options = DefaultOptions();
+  options.mode = LAT_MODE_AUDIT;
+  options.policy_memory_bytes = 4096;
+  const auto datapath = Create(options, Allow({"0.0.0.0/0"}));
+  EXPECT_TRUE(absl::IsInternal(datapath.status())) << datapath.status();
+  EXPECT_THAT(std::string(datapath.status().message()), HasSubstr("the policy before stays"));
+  EXPECT_EQ(ReadPinnedInfo(folder()).value().mode, LAT_MODE_ENFORCE);
+  EXPECT_FALSE(Crosses("203.0.113.7", 53));
+  // Where a hook can't be exchanged.
+  ASSERT_TRUE(RemovePin(folder() + "/link_tc_ingress").ok());
+  ASSERT_EQ(mkdir((folder() + "/link_tc_ingress").c_str(), 0700), 0);
+  options.policy_memory_bytes = DefaultOptions().policy_memory_bytes;
+  EXPECT_FALSE(Create(options, Allow({"0.0.0.0/0"})).ok());
+  EXPECT_EQ(ReadPinnedInfo(folder()).value().mode, LAT_MODE_ENFORCE);
+  EXPECT_FALSE(Crosses("203.0.113.7", 53));
+  ASSERT_EQ(rmdir((folder() + "/link_tc_ingress").c_str()), 0);
 }
 
 TEST_F(DatapathAdopt, AnotherLayoutVersionIsRefusedWithTheRemedyAndGoesOnEnforcing) {

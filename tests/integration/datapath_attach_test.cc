@@ -9,6 +9,7 @@
 #include "absl/strings/match.h"
 #include "tests/integration/datapath_fixture.h"
 #include "tests/testing/command.h"
+#include "tests/testing/sockets.h"
 #include "tests/testing/tcx_chain.h"
 #include "userspace/datapath/detach.h"
 #include "userspace/datapath/pins.h"
@@ -175,6 +176,54 @@ TEST_P(DatapathAttach, PutsBackAProgramThatSomebodyRemoved) {
   ASSERT_TRUE(back.ok()) << back;
   EXPECT_TRUE(Hooks(**datapath)[0].enforcing);
   EXPECT_FALSE(Crosses("203.0.113.7", 53));
+}
+
+using DatapathWait = DatapathTest;
+
+TEST_F(DatapathWait, EverythingButTheHooksOfTheInterfaceIsThereBeforeIt) {
+  DeleteDevice();
+  EXPECT_TRUE(absl::IsNotFound(Create(DefaultOptions(), Allow({})).status()));
+  Options options = DefaultOptions();
+  options.wait_iface = true;
+  const auto datapath = Create(options, Allow({}));
+  ASSERT_TRUE(datapath.ok()) << datapath.status();
+  for (const HookStatus& hook : Hooks(**datapath)) EXPECT_FALSE(hook.attached);
+  EXPECT_TRUE((*datapath)->Apply(Allow({"198.51.100.0/24:53/udp"})).ok());
+  EXPECT_TRUE(absl::IsNotFound(Reattach(**datapath)));
+  MakeDevice();
+  const absl::Status attached = Reattach(**datapath);
+  ASSERT_TRUE(attached.ok()) << attached;
+  for (const HookStatus& hook : Hooks(**datapath)) EXPECT_TRUE(hook.enforcing) << hook.detail;
+  EXPECT_TRUE(Crosses("198.51.100.7", 53));
+  EXPECT_FALSE(Crosses("203.0.113.7", 53));
+}
+
+TEST_F(DatapathWait, TheInterfaceMayTurnOutToBeEthernet) {
+  DeleteDevice();
+  Options options = DefaultOptions();
+  options.wait_iface = true;
+  const auto datapath = Create(options, Allow({}));
+  ASSERT_TRUE(datapath.ok()) << datapath.status();
+  const auto peer = lattice::testing::NetNamespace::Create("datapath-peer");
+  ASSERT_TRUE(peer.ok()) << peer.status();
+  ASSERT_TRUE(ConnectByVeth(*ns_, **peer, kDevice, {"192.0.2.1/24"}, {"192.0.2.7/24"}).ok());
+  // Nobody is asked for an address: that would be denied too, and counted elsewhere.
+  ASSERT_TRUE(ns_->Ip("neigh replace 192.0.2.7 lladdr 02:00:00:00:00:07 dev lat0").ok());
+  const absl::Status attached = Reattach(**datapath);
+  ASSERT_TRUE(attached.ok()) << attached;
+  for (const HookStatus& hook : Hooks(**datapath)) EXPECT_TRUE(hook.enforcing) << hook.detail;
+  const lattice::testing::SocketAddress remote("192.0.2.7", 4711);
+  const UniqueFd socket = ns_->Socket(remote.family(), SOCK_DGRAM, 0);
+  sendto(socket.get(), "x", 1, 0, remote.get(), remote.length());
+  EXPECT_EQ(Denied(**datapath, 4711), 1u) << "found behind the Ethernet header";
+}
+
+TEST_F(DatapathWait, OnlyTheInterfaceIsWaitedFor) {
+  DeleteDevice();
+  Options options = DefaultOptions();
+  options.wait_iface = true;
+  options.cgroups = {"/sys/fs/cgroup/unified/lat-no-such-cgroup"};
+  EXPECT_TRUE(absl::IsNotFound(Create(options, Allow({})).status()));
 }
 
 using DatapathPins = DatapathTest;

@@ -2,7 +2,12 @@
 //
 // The order of a start is the promise: check everything that can be checked without a trace; load
 // over old or new maps; publish the policy; only then put programs into hooks. So a hook never runs
-// without a policy, and a start that fails has changed no hook that was not its own.
+// without a policy, and a first start that fails leaves nothing. Over adopted pins it is the other way
+// round, since they have a policy.
+//
+// Where the interface is not there yet, all of this happens without it, so that one attach is all that
+// is left to do when it comes. Its kind is not known then: layer 3 is assumed, as WireGuard is, and
+// programs for Ethernet are loaded beside, because by then nobody may be allowed to load any.
 #include "userspace/datapath/datapath.h"
 
 #include <bpf/bpf.h>
@@ -49,6 +54,8 @@ absl::Status CheckSameNamespace(const std::string& folder, const Options& option
       folder, options.iface, DetachRemedy(options.iface, options.pin_path)));
 }
 
+constexpr uint32_t kEthernetBytes = 14;
+
 lat_flow6_key Widen(const lat_flow4_key& key) {
   lat_flow6_key wide = {};
   for (lat_u8* address : {wide.local, wide.remote}) address[10] = address[11] = 0xff;
@@ -71,26 +78,59 @@ absl::StatusOr<std::unique_ptr<Datapath>> Datapath::Create(const Options& option
 }
 
 absl::Status Datapath::Start(const policy::RuleSet& rules) {
-  LATTICE_ASSIGN_OR_RETURN(const NetDevice device, LookupNetDevice(options_.iface));
-  LATTICE_ASSIGN_OR_RETURN(l2_bytes_, L2HeaderBytes(device.type));
+  const absl::StatusOr<NetDevice> device = LookupNetDevice(options_.iface);
+  const bool waiting = options_.wait_iface && absl::IsNotFound(device.status());
+  if (!waiting) {
+    LATTICE_RETURN_IF_ERROR(device.status());
+    LATTICE_ASSIGN_OR_RETURN(l2_bytes_, L2HeaderBytes(device->type));
+  }
   LATTICE_RETURN_IF_ERROR(MountBpffsIfMissing(options_.pin_path));
   LATTICE_RETURN_IF_ERROR(CheckSameNamespace(pin_folder(), options_));
-  LATTICE_ASSIGN_OR_RETURN(const lat_config config, MakeConfig(options_, l2_bytes_));
-  LATTICE_ASSIGN_OR_RETURN(programs_, Programs::Load(options_, config, pin_folder()));
+  LATTICE_ASSIGN_OR_RETURN(programs_, LoadPrograms(l2_bytes_));
   absl::Cleanup undo = [this] {
     if (adopted()) return;
     if (attachments_ != nullptr) LOG_IF(ERROR, !attachments_->Detach().ok()) << "a hook of a failed start stays";
     const absl::Status removed = RemovePinFolder(pin_folder());
     LOG_IF(ERROR, !removed.ok()) << "pins of a failed start stay: " << removed;
   };
+  programs_->info()->ifindex = waiting ? 0 : static_cast<lat_u32>(device->ifindex);
   LATTICE_ASSIGN_OR_RETURN(attachments_, Attachments::Create(options_, *programs_, pin_folder()));
   LATTICE_ASSIGN_OR_RETURN(publisher_, PolicyPublisher::Create(*programs_, options_));
-  LATTICE_ASSIGN_OR_RETURN(receipt_, publisher_->Publish(rules));
-  LATTICE_RETURN_IF_ERROR(publisher_->Settle());
-  programs_->info()->mode = options_.mode;
-  programs_->info()->ifindex = static_cast<lat_u32>(device.ifindex);
-  LATTICE_RETURN_IF_ERROR(attachments_->Attach());
+  LATTICE_RETURN_IF_ERROR(adopted() ? TakeOver(rules) : PutInForce(rules));
+  if (waiting) {
+    LATTICE_ASSIGN_OR_RETURN(ethernet_, LoadPrograms(kEthernetBytes));
+  }
   std::move(undo).Cancel();
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<Programs>> Datapath::LoadPrograms(uint32_t l2_bytes) const {
+  LATTICE_ASSIGN_OR_RETURN(const lat_config config, MakeConfig(options_, l2_bytes));
+  return Programs::Load(options_, config, pin_folder());
+}
+
+absl::Status Datapath::PutInForce(const policy::RuleSet& rules) {
+  LATTICE_RETURN_IF_ERROR(Publish(rules));
+  return attachments_->Attach();
+}
+
+// Adopted pins have a policy, so the hooks go first: what fails here leaves that policy and its mode in force.
+absl::Status Datapath::TakeOver(const policy::RuleSet& rules) {
+  absl::Status status = attachments_->Attach();
+  if (status.ok()) status = Publish(rules);
+  if (status.ok()) return status;
+  return absl::InternalError(
+      absl::StrFormat("taking over what an earlier latticed-dp left on %s: %s; the policy before stays in force, hooks "
+                      "may have changed to the programs of this one",
+                      options_.iface, status.message()));
+}
+
+absl::Status Datapath::Publish(const policy::RuleSet& rules) {
+  LATTICE_ASSIGN_OR_RETURN(receipt_, publisher_->Publish(rules));
+  programs_->info()->mode = options_.mode;
+  if (const absl::Status settled = publisher_->Settle(); !settled.ok()) {
+    LOG(WARNING) << "tidying up after the first policy, tried again at the next one: " << settled.message();
+  }
   return absl::OkStatus();
 }
 
@@ -112,17 +152,32 @@ absl::Status Datapath::Settle() {
 }
 
 absl::Status Datapath::Reattach() {
-  LATTICE_ASSIGN_OR_RETURN(const NetDevice device, LookupNetDevice(options_.iface));
-  LATTICE_ASSIGN_OR_RETURN(const uint32_t l2_bytes, L2HeaderBytes(device.type));
-  if (l2_bytes != l2_bytes_) {
+  const absl::StatusOr<NetDevice> device = LookupNetDevice(options_.iface);
+  if (device.ok()) {
+    LATTICE_RETURN_IF_ERROR(FitTo(device->type));
+  } else if (!absl::IsNotFound(device.status())) {
+    return device.status();
+  }
+  // Without the device too: the cgroups.
+  LATTICE_RETURN_IF_ERROR(
+      Annotate(attachments_->Reattach(), absl::StrCat("while attaching to ", options_.iface, " again")));
+  LATTICE_RETURN_IF_ERROR(device.status());
+  programs_->info()->ifindex = static_cast<lat_u32>(device->ifindex);
+  return absl::OkStatus();
+}
+
+// The programs know how many bytes are in front of the IP header.
+absl::Status Datapath::FitTo(uint16_t device_type) {
+  LATTICE_ASSIGN_OR_RETURN(const uint32_t l2_bytes, L2HeaderBytes(device_type));
+  if (l2_bytes == l2_bytes_) return absl::OkStatus();
+  if (ethernet_ == nullptr) {
     return absl::FailedPreconditionError(
         absl::StrFormat("interface %s came back as another kind of device (%d bytes in front of IP, before %d): start "
                         "latticed-dp again",
                         options_.iface, l2_bytes, l2_bytes_));
   }
-  LATTICE_RETURN_IF_ERROR(
-      Annotate(attachments_->Reattach(), absl::StrCat("while attaching to ", options_.iface, " again")));
-  programs_->info()->ifindex = static_cast<lat_u32>(device.ifindex);
+  attachments_->UseTcPrograms(l2_bytes == kEthernetBytes ? *ethernet_ : *programs_);
+  l2_bytes_ = l2_bytes;
   return absl::OkStatus();
 }
 

@@ -59,8 +59,9 @@ ExitCode Controller::Run() {
     return kExitRuntime;
   }
   const absl::Status ran = loop_->Run();
-  if (!ran.ok()) Fail(ran);
-  return Stop();
+  LOG_IF(ERROR, !ran.ok()) << "ending: " << ran.message();
+  const ExitCode stopped = Stop();
+  return ran.ok() ? stopped : kExitRuntime;
 }
 
 absl::Status Controller::Start() {
@@ -72,16 +73,14 @@ absl::Status Controller::Start() {
   admin_ = std::make_unique<Admin>(state_, *policy_, metrics_, [this] { return Detach(); });
   LogWarnings(state_.policy);
   LATTICE_RETURN_IF_ERROR(Claim());
-  LATTICE_ASSIGN_OR_RETURN(watch_, InterfaceWatch::Create(*loop_, state_, [this] { OnAppear(); }));
+  LATTICE_ASSIGN_OR_RETURN(watch_, InterfaceWatch::Create(*loop_, state_));
   if (const absl::Duration period = WatchdogPeriod(); period != absl::InfiniteDuration()) {
     loop_->AddTimer(period, [this] {
       if (LivenessProblems(state_, RealClock().MonotonicNs()).empty()) NotifyAlive();
     });
   }
-  const absl::Status attached = Attach();
-  if (!absl::IsNotFound(attached) || !state_.options.wait_iface) return attached;
-  LOG(WARNING) << "interface " << state_.options.iface() << " is not there yet: nothing is enforced; waiting for it";
-  NotifyReady(absl::StrCat("waiting for interface ", state_.options.iface()));
+  LATTICE_RETURN_IF_ERROR(Attach());
+  watch_->Check();
   return absl::OkStatus();
 }
 
@@ -179,27 +178,15 @@ absl::Status Controller::StartThreads() {
   LATTICE_ASSIGN_OR_RETURN(state_.recorder,
                            Recorder::Create(*state_.datapath, std::move(state_.audit), std::move(options)));
   policy_->Published();
-  admin_->UpdateFollowing();
   state_.recorder->Start();
   if (state_.publisher != nullptr) state_.publisher->Start();
   return absl::OkStatus();
 }
 
-void Controller::OnAppear() {
-  const absl::Status attached = Attach();
-  if (attached.ok() || absl::IsNotFound(attached)) return;
-  LogLines(attached);
-  Fail(attached);
-}
-
 void Controller::OnHangup() {
   NotifyReloading();
   const absl::Status reloaded = policy_->Reload();
-  if (state_.recorder != nullptr) {
-    state_.recorder->Reopen();
-  } else if (const absl::Status reopened = state_.audit->Reopen(); !reopened.ok()) {
-    LOG(ERROR) << "reopening the audit file: " << reopened.message();
-  }
+  state_.recorder->Reopen();
   NotifyReady(reloaded.ok() ? absl::StrCat("policy from ", state_.policy.source)
                             : absl::StrCat("reload refused: ", reloaded.message()));
 }
@@ -217,14 +204,10 @@ absl::StatusOr<std::vector<std::string>> Controller::Detach() {
 ExitCode Controller::Stop() {
   NotifyStopping();
   bool complete = true;
-  if (state_.recorder != nullptr) {
-    if (const absl::Status stopped = state_.recorder->Stop(kRecorderStop, state_.detached); !stopped.ok()) {
-      complete = false;
-      LOG(ERROR) << "not all records are in the audit file, the kernel keeps them for the next start: "
-                 << stopped.message();
-    }
-  } else if (state_.audit != nullptr) {
-    if (const absl::Status closed = state_.audit->Close(); !closed.ok()) LOG(ERROR) << closed.message();
+  if (const absl::Status stopped = state_.recorder->Stop(kRecorderStop, state_.detached); !stopped.ok()) {
+    complete = false;
+    LOG(ERROR) << "not all records are in the audit file, the kernel keeps them for the next start: "
+               << stopped.message();
   }
   if (state_.publisher != nullptr) {
     state_.publisher->Stop(kPublisherStop);
@@ -232,23 +215,15 @@ ExitCode Controller::Stop() {
   }
   if (state_.detached) {
     LOG(INFO) << "stopped; nothing of ours is left on " << state_.options.iface();
-  } else if (state_.datapath != nullptr) {
-    if (const auto pinned = state_.datapath->RestorePins(); !pinned.ok()) {
-      LOG(ERROR) << "enforcement on " << state_.options.iface()
-                 << " ends now: pins are missing and can't be made: " << pinned.status().message();
-      return kExitRuntime;
-    }
+  } else if (const auto pinned = state_.datapath->RestorePins(); !pinned.ok()) {
+    LOG(ERROR) << "enforcement on " << state_.options.iface()
+               << " ends now: pins are missing and can't be made: " << pinned.status().message();
+    return kExitRuntime;
+  } else {
     LOG(INFO) << "stopped; " << state_.options.iface() << " stays enforced by the pins in "
               << state_.datapath->pin_folder() << "; " << RemovalHint(state_.options.datapath) << " removes that";
   }
-  if (failed_.has_value()) return *failed_;
   return complete ? kExitOk : kExitRuntime;
-}
-
-void Controller::Fail(const absl::Status& status) {
-  LOG(ERROR) << "ending: " << status.message();
-  failed_ = state_.datapath == nullptr ? StartExitCode(status) : kExitRuntime;
-  loop_->Stop();
 }
 
 }  // namespace lattice::dp

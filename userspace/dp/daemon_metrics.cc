@@ -6,7 +6,6 @@
 #include <map>
 #include <utility>
 
-#include "userspace/dp/health.h"
 #include "userspace/dp/version.h"
 #include "userspace/flow/names.h"
 
@@ -87,7 +86,6 @@ void DaemonMetrics::Declare() {
 void DaemonMetrics::Collect(metrics::Collection& out) const {
   CollectHooks(out);
   CollectRecords(out);
-  if (state_.datapath == nullptr) return;
   out.Set(generation_, {}, state_.datapath->receipt().generation);
   out.Set(policy_info_, {state_.datapath->receipt().hash}, 1);
   const auto stats = state_.datapath->ReadStats();
@@ -102,7 +100,7 @@ void DaemonMetrics::Collect(metrics::Collection& out) const {
 // Several cgroups share a hook name: it enforces if all of them do.
 void DaemonMetrics::CollectHooks(metrics::Collection& out) const {
   std::map<metrics::LabelValues, bool> enforcing;
-  for (const datapath::HookStatus& hook : CurrentHooks(state_)) {
+  for (const datapath::HookStatus& hook : state_.datapath->Hooks()) {
     const bool on_interface = hook.hook == LAT_HOOK_TC_EGRESS || hook.hook == LAT_HOOK_TC_INGRESS;
     const metrics::LabelValues labels = {on_interface ? state_.options.iface() : "*",
                                          std::string(datapath::HookName(hook.hook))};
@@ -160,13 +158,10 @@ void DaemonMetrics::CollectRecords(metrics::Collection& out) const {
   out.Count(audit_written_, {}, audit.written);
   out.Count(audit_lost_, {std::string(flow::kStageDisk)}, audit.dropped_disk);
   out.Count(audit_lost_, {std::string(flow::kStageSpoolCap)}, audit.spool_lost);
-  if (state_.recorder != nullptr) {
-    out.Count(audit_lost_, {std::string(flow::kStageDeniedTable)}, state_.recorder->lost().denied_table);
-    out.Count(audit_lost_, {std::string(flow::kStageUntracked)}, state_.recorder->lost().untracked);
-  }
+  out.Count(audit_lost_, {std::string(flow::kStageDeniedTable)}, state_.recorder->lost().denied_table);
+  out.Count(audit_lost_, {std::string(flow::kStageUntracked)}, state_.recorder->lost().untracked);
   if (state_.options.nats.urls.empty()) return;
-  out.Set(nats_connected_, {}, state_.sink != nullptr && state_.sink->is_connected() ? 1 : 0);
-  if (state_.publisher == nullptr) return;
+  out.Set(nats_connected_, {}, state_.sink->is_connected() ? 1 : 0);
   const audit::PublisherCounters& published = state_.publisher->counters();
   out.Count(nats_published_, {"ok"}, published.published);
   out.Count(nats_published_, {"failed"}, published.failed);

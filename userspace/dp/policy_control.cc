@@ -57,11 +57,6 @@ absl::Status PolicyControl::Reload() {
 
 absl::StatusOr<datapath::Receipt> PolicyControl::ApplyText(absl::string_view text, const std::string& name,
                                                            std::vector<std::string>* warnings) {
-  if (state_.datapath == nullptr) {
-    return absl::FailedPreconditionError(absl::StrCat("waiting for interface ", state_.options.iface(),
-                                                      ": there is nothing to apply a policy to yet; change the policy "
-                                                      "file instead"));
-  }
   auto policy = source_.FromText(text, name);
   absl::Status status = policy.status();
   if (status.ok()) {
@@ -82,16 +77,14 @@ absl::StatusOr<CheckReport> PolicyControl::Check(absl::string_view text, const s
 }
 
 absl::Status PolicyControl::Apply(LoadedPolicy policy) {
-  if (state_.datapath != nullptr) {
-    if (closed()) {
-      return absl::FailedPreconditionError(
-          "everything is denied while the audit file can't be written (--audit-disk-full=deny): repair the disk first");
-    }
-    LATTICE_RETURN_IF_ERROR(Publish(policy.rules));
+  if (closed()) {
+    return absl::FailedPreconditionError(
+        "everything is denied while the audit file can't be written (--audit-disk-full=deny): repair the disk first");
   }
+  LATTICE_RETURN_IF_ERROR(Publish(policy.rules));
   LogWarnings(policy);
   state_.policy = std::move(policy);
-  if (state_.datapath != nullptr) Published();
+  Published();
   return absl::OkStatus();
 }
 
@@ -124,7 +117,7 @@ bool PolicyControl::closed() const {
 void PolicyControl::DiskFailing(bool failing) {
   if (state_.disk_failing == failing) return;
   state_.disk_failing = failing;
-  if (state_.options.audit.disk_full != audit::DiskFull::kDenyNew || state_.datapath == nullptr) return;
+  if (state_.options.audit.disk_full != audit::DiskFull::kDenyNew) return;
   const absl::Status published = Publish(failing ? DenyEverything() : state_.policy.rules);
   if (!published.ok()) {
     metrics_.PolicyRefused();
