@@ -80,10 +80,13 @@ TEST_F(StartFaultTest, AMetricsPortInUseIsNamed) {
 
 TEST_F(StartFaultTest, ASecondDaemonNamesTheFirstAndLeavesItAlone) {
   ASSERT_NO_FATAL_FAILURE(StartDp({"--egress-allow=192.0.2.0/24:53"}));
-  LatticedDp second(*ns_, {"--egress-allow=0.0.0.0/0", "--metrics-addr="});
+  // Over the pins of the first, and with another size: the remedy is not to detach them.
+  LatticedDp second(
+      *ns_, {"--egress-allow=0.0.0.0/0", "--metrics-addr=", "--pin-path=" + dp_->pin_path(), "--max-flows=4096"});
   const CommandResult end = second.RunToItsEnd();
   EXPECT_EQ(end.exit_code, kRefused) << end;
   EXPECT_THAT(end.err, ::testing::HasSubstr(absl::StrCat(dp_->pid())));
+  EXPECT_THAT(end.err, ::testing::Not(::testing::HasSubstr("detach")));
   EXPECT_TRUE(dp_->running());
   EXPECT_EQ(Programs(TcxHook::kEgress), 1u);
   EXPECT_EQ(Enforcing(), 2);

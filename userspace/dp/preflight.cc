@@ -10,6 +10,7 @@
 #include "userspace/audit/segment.h"
 #include "userspace/base/file.h"
 #include "userspace/base/status.h"
+#include "userspace/datapath/lock.h"
 #include "userspace/datapath/probe.h"
 #include "userspace/dp/policy_control.h"
 #include "userspace/dp/privileges.h"
@@ -46,8 +47,12 @@ absl::Status StatusOf(const datapath::Check& check) {
   return absl::Status(CodeOf(check), absl::StrCat(check.name, ": ", check.detail, "; ", check.remedy));
 }
 
+// Where another daemon is at work, what is wrong with its pins is its business: that alone is told.
 // Without the capabilities nothing else can be asked of the kernel: then they alone are named.
 void CheckHost(const Options& options, Findings* findings) {
+  if (const absl::Status free = datapath::InterfaceLock::CheckFree(options.iface()); !free.ok()) {
+    return findings->Add(free);
+  }
   std::vector<datapath::Check> failed;
   for (datapath::Check& check : datapath::Probe(options.datapath)) {
     if (check.ok || !check.fatal) continue;
