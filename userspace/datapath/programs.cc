@@ -17,62 +17,22 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdarg>
 #include <cstring>
 #include <vector>
 
 #include "absl/memory/memory.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/str_join.h"
-#include "absl/strings/str_split.h"
 #include "lattice_bpf.skel.h"
 #include "userspace/base/net_device.h"
 #include "userspace/base/status.h"
 #include "userspace/base/unique_fd.h"
 #include "userspace/datapath/jiffies.h"
 #include "userspace/datapath/kernel_object.h"
+#include "userspace/datapath/libbpf_log.h"
 #include "userspace/datapath/pins.h"
 
 namespace lattice::datapath {
 namespace {
-
-constexpr size_t kShownLogLines = 25;
-
-// What libbpf prints on this thread, kept until somebody asks why a call failed. libbpf has one
-// print function per process.
-thread_local std::string* libbpf_log = nullptr;
-
-int KeepLog(libbpf_print_level level, const char* format, va_list args) {
-  if (level == LIBBPF_DEBUG) return 0;
-  char line[4096];
-  const int size = vsnprintf(line, sizeof(line), format, args);
-  if (libbpf_log != nullptr) {
-    libbpf_log->append(line);
-  } else {
-    VLOG(1) << "libbpf: " << line;
-  }
-  return size;
-}
-
-class LogCapture {
- public:
-  LogCapture() {
-    libbpf_set_print(KeepLog);
-    libbpf_log = &text_;
-  }
-  ~LogCapture() { libbpf_log = nullptr; }
-
-  std::string LastLines() const {
-    VLOG(1) << "libbpf: " << text_;
-    std::vector<absl::string_view> lines = absl::StrSplit(text_, '\n', absl::SkipWhitespace());
-    if (lines.size() > kShownLogLines) lines.erase(lines.begin(), lines.end() - kShownLogLines);
-    return absl::StrJoin(lines, "\n");
-  }
-
- private:
-  std::string text_;
-};
 
 // bss, data, rodata and the like belong to one load; everything else is pinned.
 bool IsPinned(const bpf_map* map) {
@@ -197,10 +157,10 @@ absl::Status FillInfo(const Options& options, lat_info* info) {
   return absl::OkStatus();
 }
 
-absl::Status LoadError(int error, const LogCapture& log) {
+absl::Status LoadError(int error, const LibbpfLog& log) {
   if (error == EPERM || error == EACCES) {
     // EACCES is also the verifier's word for a program it rejects.
-    if (!absl::StrContains(log.LastLines(), "PROG LOAD LOG")) {
+    if (!log.VerifierSpoke()) {
       return absl::PermissionDeniedError(
           "loading BPF programs: not permitted: needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN (root has them)");
     }
@@ -232,7 +192,7 @@ absl::StatusOr<lat_config> MakeConfig(const Options& options, uint32_t l2_bytes)
 
 absl::StatusOr<std::unique_ptr<Programs>> Programs::Load(const Options& options, const lat_config& config,
                                                          const std::string& folder) {
-  LogCapture log;
+  LibbpfLog log;
   auto programs = absl::WrapUnique(new Programs);
   programs->skeleton_ = lattice_bpf__open();
   if (programs->skeleton_ == nullptr) {
