@@ -24,8 +24,8 @@
 #include "userspace/base/status.h"
 #include "userspace/datapath/attachments.h"
 #include "userspace/datapath/bpffs.h"
-#include "userspace/datapath/kernel_abi.h"
 #include "userspace/datapath/kernel_object.h"
+#include "userspace/datapath/pin_owner.h"
 #include "userspace/datapath/pins.h"
 #include "userspace/datapath/policy_publisher.h"
 #include "userspace/datapath/programs.h"
@@ -35,23 +35,13 @@
 namespace lattice::datapath {
 namespace {
 
-// The pins are found by the interface's name alone, which another network namespace may also have.
-absl::Status CheckSameNamespace(const std::string& folder, const Options& options) {
-  const absl::StatusOr<lat_info> info = ReadPinnedInfo(folder);
-  if (absl::IsNotFound(info.status())) return absl::OkStatus();
-  LATTICE_RETURN_IF_ERROR(info.status());
-  LATTICE_ASSIGN_OR_RETURN(const NetNamespace netns, CurrentNetNamespace());
-  if (info->netns_cookie == 0 || info->netns_cookie == netns.cookie) return absl::OkStatus();
-  const absl::StatusOr<UniqueFd> link = OpenPin(absl::StrCat(folder, "/", LinkPinName(HookName(LAT_HOOK_TC_EGRESS))));
-  if (link.ok()) {
-    LATTICE_ASSIGN_OR_RETURN(const bpf_link_info link_info, LinkInfo(link->get()));
-    if (TcxInfo(link_info).ifindex == 0) return absl::OkStatus();  // that device is gone
-  } else if (!absl::IsNotFound(link.status())) {
-    return link.status();
-  }
+absl::Status CheckSameNamespace(const Options& options) {
+  LATTICE_ASSIGN_OR_RETURN(const bool foreign, PinsAreOfAnotherNamespace(options.iface, options.pin_path));
+  if (!foreign) return absl::OkStatus();
   return absl::FailedPreconditionError(absl::StrFormat(
-      "the pins in %s belong to an interface %s of another network namespace: give this one its own --pin-path, or %s",
-      folder, options.iface, DetachRemedy(options.iface, options.pin_path)));
+      "the pins in %s belong to an interface %s of another network namespace: give this one its own "
+      "--pin-path, or, in that namespace, %s",
+      PinFolder(options.pin_path, options.iface), options.iface, DetachRemedy(options.iface, options.pin_path)));
 }
 
 constexpr uint32_t kEthernetBytes = 14;
@@ -85,7 +75,7 @@ absl::Status Datapath::Start(const policy::RuleSet& rules) {
     LATTICE_ASSIGN_OR_RETURN(l2_bytes_, L2HeaderBytes(device->type));
   }
   LATTICE_RETURN_IF_ERROR(MountBpffsIfMissing(options_.pin_path));
-  LATTICE_RETURN_IF_ERROR(CheckSameNamespace(pin_folder(), options_));
+  LATTICE_RETURN_IF_ERROR(CheckSameNamespace(options_));
   LATTICE_ASSIGN_OR_RETURN(programs_, LoadPrograms(l2_bytes_));
   absl::Cleanup undo = [this] {
     if (adopted()) return;
