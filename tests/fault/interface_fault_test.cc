@@ -98,10 +98,19 @@ TEST_F(InterfaceFaultTest, PinsThatSomebodyRemovesAreMissedAndMadeAgain) {
 TEST_F(InterfaceFaultTest, ADeviceMadeAnewWhileTheDaemonIsDeadIsTakenOverByTheNext) {
   ASSERT_NO_FATAL_FAILURE(StartDp({"--egress-allow=192.0.2.9:53"}));
   dp_->Kill();
+  absl::Status started = dp_->Start();
+  ASSERT_TRUE(started.ok()) << started;
+  dp_->Kill();
+  const auto gaps = [&] {
+    return dp_->Records([](const AuditRecord& r) { return r["stage"] == "unenforced"; }).size();
+  };
+  EXPECT_EQ(gaps(), 0u) << "the pins went on";
   tun_ = nullptr;
   MakeDevice();
-  const absl::Status started = dp_->Start();
+  started = dp_->Start();
   ASSERT_TRUE(started.ok()) << started;
+  EXPECT_TRUE(WaitUntil([&] { return gaps() == 1; }));
+  EXPECT_THAT(dp_->log(), ::testing::HasSubstr("while no latticed-dp ran, not in place: tc_egress of wg0"));
   EXPECT_EQ(Enforcing(), 2);
   auto programs = TcxPrograms(*ns_, "wg0", TcxHook::kEgress);
   ASSERT_TRUE(programs.ok()) << programs.status();

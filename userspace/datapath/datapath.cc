@@ -26,6 +26,7 @@
 #include "userspace/datapath/bpffs.h"
 #include "userspace/datapath/kernel_object.h"
 #include "userspace/datapath/pin_owner.h"
+#include "userspace/datapath/pinned_hooks.h"
 #include "userspace/datapath/pins.h"
 #include "userspace/datapath/policy_publisher.h"
 #include "userspace/datapath/programs.h"
@@ -106,6 +107,12 @@ absl::Status Datapath::PutInForce(const policy::RuleSet& rules) {
 
 // Adopted pins have a policy, so the hooks go first: what fails here leaves that policy and its mode in force.
 absl::Status Datapath::TakeOver(const policy::RuleSet& rules) {
+  LATTICE_ASSIGN_OR_RETURN(const std::vector<HookStatus> found, PinnedHooks(options_.iface, options_.pin_path));
+  for (const HookStatus& hook : found) {
+    if (!hook.attached) {
+      found_missing_.push_back(absl::StrCat(HookName(hook.hook), " of ", hook.target, " (", hook.detail, ")"));
+    }
+  }
   absl::Status status = attachments_->Attach();
   if (status.ok()) status = Publish(rules);
   if (status.ok()) return status;

@@ -70,6 +70,9 @@ class Datapath {
   const Receipt& receipt() const { return receipt_; }
   // Whether Create took over the pins of an earlier daemon.
   bool adopted() const;
+  // The hooks of the earlier daemon that were not in place when Create came, as words: packets may have passed
+  // unjudged since that daemon ended. Empty without one.
+  const std::vector<std::string>& found_missing() const { return found_missing_; }
 
   // Puts the programs back where they are missing, on the device that has the interface's name now:
   // when it comes for the first time, was deleted and made again, went to another index, or somebody removed
@@ -129,6 +132,7 @@ class Datapath {
   const Options options_;
   uint32_t l2_bytes_ = 0;  // what the tc programs in use expect
   Receipt receipt_;
+  std::vector<std::string> found_missing_;
   std::unique_ptr<Programs> programs_;
   std::unique_ptr<Programs> ethernet_;  // over the same maps; only if the interface was not there at the start
   std::unique_ptr<PolicyPublisher> publisher_;

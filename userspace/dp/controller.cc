@@ -2,11 +2,14 @@
 
 #include <glog/logging.h>
 #include <signal.h>
+#include <sys/stat.h>
+#include <time.h>
 
 #include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "userspace/base/clock.h"
 #include "userspace/base/file.h"
@@ -21,6 +24,7 @@
 #include "userspace/dp/preflight.h"
 #include "userspace/dp/privileges.h"
 #include "userspace/dp/seccomp.h"
+#include "userspace/flow/from_kernel.h"
 
 namespace lattice::dp {
 namespace {
@@ -36,6 +40,15 @@ constexpr absl::Duration kNatsLogPeriod = absl::Seconds(1);
 
 void LogLines(const absl::Status& status) {
   for (absl::string_view line : absl::StrSplit(status.message(), '\n')) LOG(ERROR) << line;
+}
+
+// When the file was written last; the start of the machine if there is none.
+absl::Time LastWrite(const std::string& path) {
+  struct stat st;
+  if (stat(path.c_str(), &st) == 0) return absl::TimeFromTimespec(st.st_mtim);
+  timespec up = {};
+  clock_gettime(CLOCK_BOOTTIME, &up);
+  return RealClock().Now() - absl::DurationFromTimespec(up);
 }
 
 }  // namespace
@@ -93,6 +106,7 @@ absl::Status Controller::Claim() {
 }
 
 absl::Status Controller::OpenAudit() {
+  last_record_ = LastWrite(state_.options.audit.path);
   audit::AuditFileOptions options = state_.options.audit;
   LATTICE_ASSIGN_OR_RETURN(options.boot, audit::ReadBootId());
   const auto info =
@@ -142,16 +156,14 @@ absl::Status Controller::AddSignals() {
 
 absl::Status Controller::Attach() {
   LATTICE_ASSIGN_OR_RETURN(state_.datapath, datapath::Datapath::Create(state_.options.datapath, state_.policy.rules));
+  // Also because the names of other programs can't be asked for afterwards.
+  const std::vector<datapath::HookStatus> hooks = state_.datapath->Hooks();
   LATTICE_RETURN_IF_ERROR(DropPrivileges());
   LATTICE_RETURN_IF_ERROR(RestrictSystemCalls(state_.options.seccomp));
   LATTICE_RETURN_IF_ERROR(StartThreads());
-  const std::vector<datapath::HookStatus> hooks = state_.datapath->Hooks();
+  TellGap();
   const std::string line = EnforcementLine(state_, hooks);
   LOG(INFO) << line;
-  for (const datapath::HookStatus& hook : hooks) {
-    LOG_IF(WARNING, !hook.detail.empty())
-        << datapath::HookName(hook.hook) << " of " << hook.target << ": " << hook.detail;
-  }
   NotifyReady(line);
   return absl::OkStatus();
 }
@@ -181,6 +193,14 @@ absl::Status Controller::StartThreads() {
   state_.recorder->Start();
   if (state_.publisher != nullptr) state_.publisher->Start();
   return absl::OkStatus();
+}
+
+void Controller::TellGap() {
+  if (state_.datapath->found_missing().empty()) return;
+  LOG(WARNING) << "while no latticed-dp ran, not in place: " << absl::StrJoin(state_.datapath->found_missing(), ", ")
+               << "; packets may have passed unjudged since " << absl::FormatTime(last_record_, absl::UTCTimeZone());
+  state_.recorder->Add(flow::LossRecord(state_.recorder->NewContext(), RealClock(), kStageUnenforced, /*count=*/0,
+                                        last_record_, RealClock().Now()));
 }
 
 void Controller::OnHangup() {

@@ -49,11 +49,13 @@ class Controller {
   absl::Status AddSignals();
   absl::Status Attach();
   absl::Status StartThreads();
+  void TellGap();
   void OnHangup();
   absl::StatusOr<std::vector<std::string>> Detach();
   ExitCode Stop();
 
   DaemonState state_;
+  absl::Time last_record_;  // of the daemon before us, about when it ended
   std::unique_ptr<EventLoop> loop_;
   DaemonMetrics metrics_;
   std::unique_ptr<PolicyControl> policy_;
