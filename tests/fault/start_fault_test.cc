@@ -141,11 +141,15 @@ TEST_F(StartFaultTest, AForeignProgramBeforeOursIsReported) {
     EXPECT_EQ(Programs(TcxHook::kEgress), 2u);
     EXPECT_TRUE(WaitUntil([&] { return dp_->Cli({"status"}).out.find("foreign") != std::string::npos; }))
         << dp_->Cli({"status"});
+    EXPECT_TRUE(dp_->WaitForLog("in front of ours")) << "told also after the start";
+    EXPECT_EQ(dp_->Scrape().Sum("lattice_dp_foreign_programs", {{"hook", "tc_egress"}}), 1);
     const CommandResult doctor = dp_->Cli({"doctor"});
     EXPECT_THAT(doctor.out, ::testing::HasSubstr("foreign"));
     EXPECT_NE(doctor.exit_code, 0);
   }
   EXPECT_THAT(dp_->Cli({"status"}).out, ::testing::Not(::testing::HasSubstr("foreign")));
+  EXPECT_TRUE(dp_->WaitForLog("nothing stands in front of our program any more"));
+  EXPECT_EQ(dp_->Scrape().Sum("lattice_dp_foreign_programs"), 0);
 }
 
 TEST_F(StartFaultTest, AHundredThousandRulesAreTaken) {

@@ -12,6 +12,7 @@
 #include "tests/testing/sockets.h"
 #include "tests/testing/tcx_chain.h"
 #include "userspace/datapath/detach.h"
+#include "userspace/datapath/pinned_hooks.h"
 #include "userspace/datapath/pins.h"
 
 namespace lattice::datapath {
@@ -277,6 +278,24 @@ TEST_F(DatapathStart, AProgramInFrontOfOursIsNamed) {
   EXPECT_EQ(hooks[0].foreign_before[0].name, "foreign");
   EXPECT_THAT(hooks[0].detail, HasSubstr("foreign"));
   EXPECT_THAT(hooks[1].foreign_before, IsEmpty());
+}
+
+TEST_F(DatapathStart, ATcxProgramInFrontOfOurFilterIsNamed) {
+  Options options = DefaultOptions();
+  options.tc_kind = TcKind::kClsact;
+  const auto datapath = Create(options, Allow({}));
+  ASSERT_TRUE(datapath.ok()) << datapath.status();
+  const auto foreign = AttachForeignProgram(*ns_, kDevice, TcxHook::kEgress);
+  ASSERT_TRUE(foreign.ok()) << foreign.status();
+  std::vector<HookStatus> pinned;
+  Inside([&] { pinned = PinnedHooks(kDevice, pin_path_).value(); });
+  for (const HookStatus& hook : {Hooks(**datapath)[0], pinned[0]}) {
+    EXPECT_TRUE(hook.attached);
+    EXPECT_EQ(hook.position, 1);
+    EXPECT_EQ(hook.chain_length, 2);
+    ASSERT_THAT(hook.foreign_before, SizeIs(1));
+    EXPECT_EQ(hook.foreign_before[0].name, "foreign");
+  }
 }
 
 TEST_F(DatapathStart, OursGoesInFrontOfWhatIsThere) {

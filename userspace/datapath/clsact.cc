@@ -116,11 +116,12 @@ class ClsactHook : public Hook {
       status.detail = std::string(filters.status().message());
       return status;
     }
-    std::vector<uint32_t> ids;
+    std::vector<uint32_t> ids = TcxPrograms(*ifindex, direction_);
+    const size_t tcx = ids.size();
     for (const ClsactFilter& filter : *filters) ids.push_back(filter.prog_id);
     DescribeChain(ids, program_.id, &status);
-    for (size_t i = 0; i < status.foreign_before.size(); ++i) {
-      if (status.foreign_before[i].name.empty()) status.foreign_before[i].name = (*filters)[i].name;
+    for (size_t i = tcx; i < status.foreign_before.size(); ++i) {
+      if (status.foreign_before[i].name.empty()) status.foreign_before[i].name = (*filters)[i - tcx].name;
     }
     return status;
   }

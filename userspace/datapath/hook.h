@@ -58,6 +58,12 @@ absl::StatusOr<int> InterfaceIndex(const std::string& iface);
 // Fills position, chain_length, foreign_before and detail of `status` from the ids in a chain.
 void DescribeChain(const std::vector<uint32_t>& ids, uint32_t own_id, HookStatus* status);
 
+// Whether a program has the name of ours at this hook: if it isn't ours it is a copy that somebody left.
+bool IsNamedAsOurs(absl::string_view program, lat_hook hook);
+
+// They run before every clsact filter. Empty where the kernel has no tcx.
+std::vector<uint32_t> TcxPrograms(int ifindex, lat_direction direction);
+
 struct ClsactFilter {
   uint32_t prog_id = 0;  // 0: no BPF filter
   std::string name;      // of the program, or the kind of classifier

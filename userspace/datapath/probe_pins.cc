@@ -108,7 +108,7 @@ Check CheckChain(const Options& options, int ifindex, lat_hook hook) {
   bool seen_ours = false;
   for (const ChainEntry& entry : *chain) {
     // A copy has our name and no pin of ours: left by something that attached it by hand.
-    if (!entry.ours && absl::StrContains(entry.name, HookName(hook))) {
+    if (!entry.ours && IsNamedAsOurs(entry.name, hook)) {
       copies.push_back(Print(entry));
     } else if (!entry.ours && !seen_ours) {
       before.push_back(Print(entry));

@@ -65,6 +65,10 @@ void DaemonMetrics::Declare() {
   enforcing_ = registry_.Declare(Type::kGauge, "lattice_dp_enforcing",
                                  "1 if the kernel has our program at the hook, in enforce mode, with a policy.",
                                  {"iface", "hook"});
+  foreign_ = registry_.Declare(Type::kGauge, "lattice_dp_foreign_programs",
+                               "Programs of others in front of ours at the hook; what they pass for good we never see.",
+                               {"iface", "hook"});
+  mode_ = registry_.Declare(Type::kGauge, "lattice_dp_mode", "1; the label is --mode: audit drops nothing.", {"mode"});
   audit_lost_ =
       registry_.Declare(Type::kCounter, "lattice_dp_audit_lost_total",
                         "Records that do not exist one by one; a loss record in the stream tells of each.", {"stage"});
@@ -99,15 +103,19 @@ void DaemonMetrics::Collect(metrics::Collection& out) const {
 
 // Several cgroups share a hook name: it enforces if all of them do.
 void DaemonMetrics::CollectHooks(metrics::Collection& out) const {
+  out.Set(mode_, {std::string(flow::ModeName(state_.options.datapath.mode))}, 1);
   std::map<metrics::LabelValues, bool> enforcing;
+  std::map<metrics::LabelValues, size_t> foreign;
   for (const datapath::HookStatus& hook : state_.datapath->Hooks()) {
     const bool on_interface = hook.hook == LAT_HOOK_TC_EGRESS || hook.hook == LAT_HOOK_TC_INGRESS;
     const metrics::LabelValues labels = {on_interface ? state_.options.iface() : "*",
                                          std::string(datapath::HookName(hook.hook))};
     auto [it, first] = enforcing.try_emplace(labels, true);
     it->second = it->second && hook.enforcing && !state_.detached;
+    foreign[labels] += hook.foreign_before.size();
   }
   for (const auto& [labels, on] : enforcing) out.Set(enforcing_, labels, on ? 1 : 0);
+  for (const auto& [labels, count] : foreign) out.Set(foreign_, labels, static_cast<double>(count));
 }
 
 void DaemonMetrics::CollectTraffic(const datapath::Stats& stats, metrics::Collection& out) const {

@@ -53,6 +53,7 @@ void InterfaceWatch::OnEvents() {
 void InterfaceWatch::Check() {
   if (state_.detached) return;
   KeepPinned();
+  TellChanges();
   std::vector<datapath::HookStatus> missing = Missing();
   if (missing.empty() && !missing_.has_value()) {
     judged_until_ = RealClock().Now();
@@ -69,6 +70,22 @@ void InterfaceWatch::Check() {
     }
   }
   if (missing.empty()) Regained();
+}
+
+// A program that is put in front of ours may hide packets from it.
+void InterfaceWatch::TellChanges() {
+  for (const datapath::HookStatus& hook : state_.datapath->Hooks()) {
+    if (!hook.attached) continue;  // Lost says so
+    const std::string place = absl::StrCat(datapath::HookName(hook.hook), " of ", hook.target);
+    std::string& told = told_[place];
+    if (told == hook.detail) continue;
+    told = hook.detail;
+    if (told.empty()) {
+      LOG(INFO) << place << ": nothing stands in front of our program any more";
+    } else {
+      LOG(WARNING) << place << ": " << told;
+    }
+  }
 }
 
 void InterfaceWatch::Failed(const absl::Status& attached, bool in_place) {
