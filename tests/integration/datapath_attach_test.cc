@@ -325,6 +325,22 @@ TEST_F(DatapathStart, AForeignFilterStaysBehindOurs) {
   EXPECT_THAT(RunCommand(ns_->Inside({"tc", "filter", "show", "dev", kDevice, "egress"})).out, HasSubstr("u32"));
 }
 
+TEST_F(DatapathStart, AnInterfaceMayHaveADotInItsNameAPinPathNot) {
+  const auto tun = lattice::testing::TunDevice::Create(*ns_, "lat0.5", {"198.51.100.1/24"});
+  ASSERT_TRUE(tun.ok()) << tun.status();
+  Options options = DefaultOptions();
+  options.iface = "lat0.5";
+  const auto datapath = Create(options, Allow({}));
+  ASSERT_TRUE(datapath.ok()) << datapath.status();
+  EXPECT_TRUE(Hooks(**datapath)[0].enforcing);
+  Inside([&] { EXPECT_TRUE(Detach("lat0.5", pin_path_).ok()); });
+
+  options.pin_path += "/v1.2";
+  const absl::Status status = Create(options, Allow({})).status();
+  EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("no dot"));
+}
+
 TEST_F(DatapathStart, NoSuchInterfaceIsSaidByName) {
   Options options = DefaultOptions();
   options.iface = "lat9";

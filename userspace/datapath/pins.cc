@@ -11,6 +11,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_replace.h"
 #include "userspace/base/file.h"
 #include "userspace/base/status.h"
 #include "userspace/datapath/kernel_object.h"
@@ -26,7 +27,11 @@ struct CloseDir {
 }  // namespace
 
 std::string PinFolder(const std::string& pin_path, const std::string& iface) {
-  return absl::StrCat(pin_path, "/", iface);
+  return absl::StrCat(pin_path, "/", absl::StrReplaceAll(iface, {{".", ":"}}));
+}
+
+std::string InterfaceOfFolder(absl::string_view name) {
+  return absl::StrReplaceAll(name, {{":", "."}});
 }
 
 std::string LinkPinName(absl::string_view hook) {

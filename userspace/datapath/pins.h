@@ -17,7 +17,9 @@ namespace lattice::datapath {
 
 inline constexpr char kInfoPin[] = "info";
 
+// A BPF file system takes no dot in a name, an interface no colon: "wg0.5" has the folder "wg0:5".
 std::string PinFolder(const std::string& pin_path, const std::string& iface);
+std::string InterfaceOfFolder(absl::string_view name);
 std::string LinkPinName(absl::string_view hook);                         // "link_tc_egress"
 std::string CgroupLinkPinName(int number, absl::string_view direction);  // "link_cgroup0_egress"
 bool IsLinkPin(absl::string_view name);

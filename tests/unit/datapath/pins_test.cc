@@ -19,6 +19,8 @@ using ::testing::Not;
 
 TEST(Pins, NamesAreTheDocumentedOnes) {
   EXPECT_EQ(PinFolder(kDefaultPinPath, "wg0"), "/sys/fs/bpf/lattice/wg0");
+  EXPECT_EQ(PinFolder(kDefaultPinPath, "wg0.5"), "/sys/fs/bpf/lattice/wg0:5") << "bpffs takes no dot";
+  EXPECT_EQ(InterfaceOfFolder("wg0:5"), "wg0.5");
   EXPECT_EQ(LinkPinName("tc_egress"), "link_tc_egress");
   EXPECT_EQ(CgroupLinkPinName(2, "ingress"), "link_cgroup2_ingress");
   EXPECT_TRUE(IsLinkPin("link_tc_egress"));
