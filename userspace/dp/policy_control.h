@@ -54,12 +54,14 @@ class PolicyControl {
  private:
   absl::Status Apply(LoadedPolicy policy);
   absl::Status Publish(const policy::RuleSet& rules);
+  void FollowDisk();
   bool closed() const;
 
   EventLoop& loop_;
   DaemonState& state_;
   DaemonMetrics& metrics_;
   const PolicySource source_;
+  bool denying_ = false;  // what is in force is DenyEverything
 };
 
 // A WARNING line for each of policy.warnings.
