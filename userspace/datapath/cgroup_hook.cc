@@ -2,6 +2,7 @@
 // may drop, so nobody can hide a packet from ours and the order doesn't matter.
 #include <bpf/bpf.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/magic.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -16,6 +17,7 @@
 #include "userspace/datapath/hook.h"
 #include "userspace/datapath/kernel_object.h"
 #include "userspace/datapath/pins.h"
+#include "userspace/datapath/probe_checks.h"
 
 namespace lattice::datapath {
 namespace {
@@ -93,6 +95,12 @@ class CgroupHook : public Hook {
   absl::Status CreateLink() {
     UniqueFd link(bpf_link_create(program_.fd, cgroup_.fd.get(), type_, nullptr));
     if (!link.ok()) {
+      if (errno == EPERM && HasCapability(CAP_NET_ADMIN)) {
+        return absl::FailedPreconditionError(absl::StrFormat(
+            "attaching %s to %s: a cgroup above it has a program that lets no other in below (attached without "
+            "BPF_F_ALLOW_MULTI): `bpftool cgroup tree` shows it; detach it there, or give that cgroup as --cgroup",
+            HookName(program_.hook), cgroup_.path));
+      }
       return BpfError(errno, absl::StrFormat("attaching %s to %s", HookName(program_.hook), cgroup_.path),
                       "CAP_NET_ADMIN");
     }
