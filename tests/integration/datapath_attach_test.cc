@@ -325,6 +325,26 @@ TEST_F(DatapathStart, AForeignFilterStaysBehindOurs) {
   EXPECT_THAT(RunCommand(ns_->Inside({"tc", "filter", "show", "dev", kDevice, "egress"})).out, HasSubstr("u32"));
 }
 
+TEST_F(DatapathStart, AFilterInOurPlaceIsNamedAndTheQdiscStaysTheirs) {
+  Options options = DefaultOptions();
+  options.tc_kind = TcKind::kClsact;
+  ASSERT_TRUE(RunCommand(ns_->Inside({"tc", "qdisc", "add", "dev", kDevice, "clsact"})).ok());
+  const CommandResult added = RunCommand(ns_->Inside({"tc", "filter", "add", "dev", kDevice, "ingress", "prio", "1",
+                                                      "protocol", "all", "u32", "match", "u32", "0", "0"}));
+  ASSERT_TRUE(added.ok()) << added;
+  absl::Status status = Create(options, Allow({})).status();
+  EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("tc filter del dev lat0 ingress pref 1"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("u32"));
+  EXPECT_THAT(RunCommand(ns_->Inside({"tc", "filter", "show", "dev", kDevice, "ingress"})).out, HasSubstr("u32"));
+  EXPECT_EQ(RunCommand(ns_->Inside({"tc", "filter", "show", "dev", kDevice, "egress"})).out, "") << "undone";
+
+  ASSERT_TRUE(RunCommand(ns_->Inside({"tc", "qdisc", "del", "dev", kDevice, "clsact"})).ok());
+  options.policy_memory_bytes = 4096;
+  EXPECT_FALSE(Create(options, Allow({})).ok());
+  EXPECT_THAT(RunCommand(ns_->Inside({"tc", "qdisc", "show", "dev", kDevice})).out, Not(HasSubstr("clsact")));
+}
+
 TEST_F(DatapathStart, AnInterfaceMayHaveADotInItsNameAPinPathNot) {
   const auto tun = lattice::testing::TunDevice::Create(*ns_, "lat0.5", {"198.51.100.1/24"});
   ASSERT_TRUE(tun.ok()) << tun.status();

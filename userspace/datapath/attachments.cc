@@ -179,6 +179,9 @@ absl::Status Attachments::Detach() {
   absl::Status first;
   absl::MutexLock lock(&mutex_);
   for (const auto& hook : hooks_) first.Update(hook->Detach());
+  if (const absl::StatusOr<int> ifindex = InterfaceIndex(options_.iface); !tcx_ && ifindex.ok()) {
+    first.Update(RemoveEmptyClsact(*ifindex).status());
+  }
   return first;
 }
 

@@ -67,6 +67,7 @@ std::vector<uint32_t> TcxPrograms(int ifindex, lat_direction direction);
 struct ClsactFilter {
   uint32_t prog_id = 0;  // 0: no BPF filter
   std::string name;      // of the program, or the kind of classifier
+  uint32_t priority = 0;
   bool ours = false;
 };
 // The filters of one direction in the order in which they run. Empty also where there is no clsact.
