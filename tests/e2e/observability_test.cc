@@ -49,6 +49,8 @@ TEST_F(ObservabilityTest, EveryDocumentedMetricIsThereAndPromtoolHasNothingToSay
                            "lattice_dp_policy_apply_duration_seconds",
                            "lattice_dp_policy_apply_failures_total",
                            "lattice_dp_enforcing",
+                           "lattice_dp_foreign_programs",
+                           "lattice_dp_mode",
                            "lattice_dp_audit_lost_total",
                            "lattice_dp_audit_records_written_total",
                            "lattice_dp_nats_connected",

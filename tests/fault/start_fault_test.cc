@@ -7,6 +7,7 @@
 #include <lattice/abi.h>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "tests/fault/fault_test.h"
 #include "tests/testing/tcx_chain.h"
 #include "userspace/base/file.h"
@@ -79,10 +80,13 @@ TEST_F(StartFaultTest, AMetricsPortInUseIsNamed) {
 
 TEST_F(StartFaultTest, ASecondDaemonNamesTheFirstAndLeavesItAlone) {
   ASSERT_NO_FATAL_FAILURE(StartDp({"--egress-allow=192.0.2.0/24:53"}));
-  LatticedDp second(*ns_, {"--egress-allow=0.0.0.0/0", "--metrics-addr="});
+  // Over the pins of the first, and with another size: the remedy is not to detach them.
+  LatticedDp second(
+      *ns_, {"--egress-allow=0.0.0.0/0", "--metrics-addr=", "--pin-path=" + dp_->pin_path(), "--max-flows=4096"});
   const CommandResult end = second.RunToItsEnd();
   EXPECT_EQ(end.exit_code, kRefused) << end;
   EXPECT_THAT(end.err, ::testing::HasSubstr(absl::StrCat(dp_->pid())));
+  EXPECT_THAT(end.err, ::testing::Not(::testing::HasSubstr("detach")));
   EXPECT_TRUE(dp_->running());
   EXPECT_EQ(Programs(TcxHook::kEgress), 1u);
   EXPECT_EQ(Enforcing(), 2);
@@ -115,6 +119,20 @@ TEST_F(StartFaultTest, PinsOfAnotherLayoutAreRefusedAndGoOnEnforcing) {
   EXPECT_TRUE(dp_->Start().ok()) << dp_->log();
 }
 
+TEST_F(StartFaultTest, AStartThatIsKilledAtAnyPointDoesNotPreventTheNext) {
+  for (int round = 0; round < 12; ++round) {
+    // Each round begins with nothing; a start takes about half a second.
+    dp_ = std::make_unique<LatticedDp>(*ns_, std::vector<std::string>{"--egress-allow=192.0.2.0/24:53"});
+    ASSERT_TRUE(dp_->Launch().ok());
+    absl::SleepFor(absl::Milliseconds(60 * round));
+    dp_->Kill();
+    const absl::Status started = dp_->Start();
+    ASSERT_TRUE(started.ok()) << "killed after " << 60 * round << " ms: " << started;
+    EXPECT_EQ(Enforcing(), 2);
+    ASSERT_EQ(dp_->Stop(), 0);
+  }
+}
+
 TEST_F(StartFaultTest, AForeignProgramBeforeOursIsReported) {
   ASSERT_NO_FATAL_FAILURE(StartDp({}));
   {
@@ -123,11 +141,15 @@ TEST_F(StartFaultTest, AForeignProgramBeforeOursIsReported) {
     EXPECT_EQ(Programs(TcxHook::kEgress), 2u);
     EXPECT_TRUE(WaitUntil([&] { return dp_->Cli({"status"}).out.find("foreign") != std::string::npos; }))
         << dp_->Cli({"status"});
+    EXPECT_TRUE(dp_->WaitForLog("in front of ours")) << "told also after the start";
+    EXPECT_EQ(dp_->Scrape().Sum("lattice_dp_foreign_programs", {{"hook", "tc_egress"}}), 1);
     const CommandResult doctor = dp_->Cli({"doctor"});
     EXPECT_THAT(doctor.out, ::testing::HasSubstr("foreign"));
     EXPECT_NE(doctor.exit_code, 0);
   }
   EXPECT_THAT(dp_->Cli({"status"}).out, ::testing::Not(::testing::HasSubstr("foreign")));
+  EXPECT_TRUE(dp_->WaitForLog("nothing stands in front of our program any more"));
+  EXPECT_EQ(dp_->Scrape().Sum("lattice_dp_foreign_programs"), 0);
 }
 
 TEST_F(StartFaultTest, AHundredThousandRulesAreTaken) {

@@ -3,11 +3,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "tests/integration/datapath_fixture.h"
 #include "tests/testing/netns.h"
 #include "userspace/datapath/kernel_object.h"
 #include "userspace/datapath/pins.h"
+#include "userspace/datapath/probe.h"
 
 namespace lattice::datapath {
 namespace {
@@ -100,6 +102,26 @@ TEST_F(DatapathAdopt, NewProgramsTakeNewOptions) {
   EXPECT_TRUE(Crosses("203.0.113.7", 53));
 }
 
+TEST_F(DatapathAdopt, ATakeoverThatFailsLeavesPolicyAndMode) {
+  ASSERT_TRUE(Create(DefaultOptions(), Allow({})).ok());
+  Options options = DefaultOptions();
+  options.mode = LAT_MODE_AUDIT;
+  options.policy_memory_bytes = 4096;
+  const auto datapath = Create(options, Allow({"0.0.0.0/0"}));
+  EXPECT_TRUE(absl::IsInternal(datapath.status())) << datapath.status();
+  EXPECT_THAT(std::string(datapath.status().message()), HasSubstr("the policy before stays"));
+  EXPECT_EQ(ReadPinnedInfo(folder()).value().mode, LAT_MODE_ENFORCE);
+  EXPECT_FALSE(Crosses("203.0.113.7", 53));
+  // Where a hook can't be exchanged.
+  ASSERT_TRUE(RemovePin(folder() + "/link_tc_ingress").ok());
+  ASSERT_EQ(mkdir((folder() + "/link_tc_ingress").c_str(), 0700), 0);
+  options.policy_memory_bytes = DefaultOptions().policy_memory_bytes;
+  EXPECT_FALSE(Create(options, Allow({"0.0.0.0/0"})).ok());
+  EXPECT_EQ(ReadPinnedInfo(folder()).value().mode, LAT_MODE_ENFORCE);
+  EXPECT_FALSE(Crosses("203.0.113.7", 53));
+  ASSERT_EQ(rmdir((folder() + "/link_tc_ingress").c_str()), 0);
+}
+
 TEST_F(DatapathAdopt, AnotherLayoutVersionIsRefusedWithTheRemedyAndGoesOnEnforcing) {
   ASSERT_TRUE(Create(DefaultOptions(), Allow({})).ok());
   const auto pin = OpenPin(folder() + "/info");
@@ -135,6 +157,28 @@ TEST_F(DatapathAdopt, WhatAnInterruptedFirstStartLeftIsRemoved) {
   const auto datapath = Create(DefaultOptions(), Allow({}));
   ASSERT_TRUE(datapath.ok()) << datapath.status();
   EXPECT_FALSE((*datapath)->adopted());
+}
+
+// What a SIGKILL leaves between the pinning of `info` and the first policy.
+TEST_F(DatapathAdopt, PinsThatNeverHadAPolicyAreRemovedWhateverTheirSize) {
+  ASSERT_TRUE(Create(DefaultOptions(), Allow({})).ok());
+  for (const char* link : {"/link_tc_egress", "/link_tc_ingress"}) ASSERT_TRUE(RemoveLink(folder() + link).ok());
+  const auto pin = OpenPin(folder() + "/info");
+  ASSERT_TRUE(pin.ok()) << pin.status();
+  lat_info info = ReadPinnedInfo(folder()).value();
+  EXPECT_EQ(info.max_flows, DefaultOptions().max_flows);
+  info.generation = 0;
+  const uint32_t key = 0;
+  ASSERT_EQ(bpf_map_update_elem(pin->get(), &key, &info, BPF_ANY), 0);
+  Options options = DefaultOptions();
+  options.max_flows = 2048;
+  Inside([&] {
+    for (const Check& check : Probe(options)) EXPECT_TRUE(check.ok || !check.fatal) << check.name << check.detail;
+  });
+  const auto datapath = Create(options, Allow({}));
+  ASSERT_TRUE(datapath.ok()) << datapath.status();
+  EXPECT_FALSE((*datapath)->adopted());
+  EXPECT_FALSE(Crosses("203.0.113.7", 53));
 }
 
 TEST_F(DatapathAdopt, PinsThatLackAMapAreRefused) {

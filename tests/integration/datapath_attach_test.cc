@@ -2,13 +2,17 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/capability.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "absl/strings/match.h"
 #include "tests/integration/datapath_fixture.h"
 #include "tests/testing/command.h"
+#include "tests/testing/sockets.h"
 #include "tests/testing/tcx_chain.h"
 #include "userspace/datapath/detach.h"
+#include "userspace/datapath/pinned_hooks.h"
 #include "userspace/datapath/pins.h"
 
 namespace lattice::datapath {
@@ -175,6 +179,90 @@ TEST_P(DatapathAttach, PutsBackAProgramThatSomebodyRemoved) {
   EXPECT_FALSE(Crosses("203.0.113.7", 53));
 }
 
+using DatapathWait = DatapathTest;
+
+TEST_F(DatapathWait, EverythingButTheHooksOfTheInterfaceIsThereBeforeIt) {
+  DeleteDevice();
+  EXPECT_TRUE(absl::IsNotFound(Create(DefaultOptions(), Allow({})).status()));
+  Options options = DefaultOptions();
+  options.wait_iface = true;
+  const auto datapath = Create(options, Allow({}));
+  ASSERT_TRUE(datapath.ok()) << datapath.status();
+  for (const HookStatus& hook : Hooks(**datapath)) EXPECT_FALSE(hook.attached);
+  EXPECT_TRUE((*datapath)->Apply(Allow({"198.51.100.0/24:53/udp"})).ok());
+  EXPECT_TRUE(absl::IsNotFound(Reattach(**datapath)));
+  MakeDevice();
+  const absl::Status attached = Reattach(**datapath);
+  ASSERT_TRUE(attached.ok()) << attached;
+  for (const HookStatus& hook : Hooks(**datapath)) EXPECT_TRUE(hook.enforcing) << hook.detail;
+  EXPECT_TRUE(Crosses("198.51.100.7", 53));
+  EXPECT_FALSE(Crosses("203.0.113.7", 53));
+}
+
+TEST_F(DatapathWait, TheInterfaceMayTurnOutToBeEthernet) {
+  DeleteDevice();
+  Options options = DefaultOptions();
+  options.wait_iface = true;
+  const auto datapath = Create(options, Allow({}));
+  ASSERT_TRUE(datapath.ok()) << datapath.status();
+  const auto peer = lattice::testing::NetNamespace::Create("datapath-peer");
+  ASSERT_TRUE(peer.ok()) << peer.status();
+  ASSERT_TRUE(ConnectByVeth(*ns_, **peer, kDevice, {"192.0.2.1/24"}, {"192.0.2.7/24"}).ok());
+  // Nobody is asked for an address: that would be denied too, and counted elsewhere.
+  ASSERT_TRUE(ns_->Ip("neigh replace 192.0.2.7 lladdr 02:00:00:00:00:07 dev lat0").ok());
+  const absl::Status attached = Reattach(**datapath);
+  ASSERT_TRUE(attached.ok()) << attached;
+  for (const HookStatus& hook : Hooks(**datapath)) EXPECT_TRUE(hook.enforcing) << hook.detail;
+  const lattice::testing::SocketAddress remote("192.0.2.7", 4711);
+  const UniqueFd socket = ns_->Socket(remote.family(), SOCK_DGRAM, 0);
+  sendto(socket.get(), "x", 1, 0, remote.get(), remote.length());
+  EXPECT_EQ(Denied(**datapath, 4711), 1u) << "found behind the Ethernet header";
+}
+
+TEST_F(DatapathWait, OnlyTheInterfaceIsWaitedFor) {
+  DeleteDevice();
+  Options options = DefaultOptions();
+  options.wait_iface = true;
+  options.cgroups = {"/sys/fs/cgroup/unified/lat-no-such-cgroup"};
+  EXPECT_TRUE(absl::IsNotFound(Create(options, Allow({})).status()));
+}
+
+using DatapathPins = DatapathTest;
+
+TEST_F(DatapathPins, ALinkThatCantBePinnedEnforcesAllTheSame) {
+  auto datapath = Create(DefaultOptions(), Allow({}));
+  ASSERT_TRUE(datapath.ok()) << datapath.status();
+  DeleteDevice();
+  const std::string pin = folder() + "/link_tc_egress";
+  ASSERT_TRUE(RemovePin(pin).ok());
+  ASSERT_EQ(mkdir(pin.c_str(), 0700), 0);  // what can't be unlinked
+  MakeDevice();
+  const absl::Status back = Reattach(**datapath);
+  EXPECT_THAT(std::string(back.message()), HasSubstr(pin));
+  for (const HookStatus& hook : Hooks(**datapath)) EXPECT_TRUE(hook.enforcing) << hook.detail;
+  EXPECT_FALSE(Crosses("203.0.113.7", 53));
+
+  ASSERT_EQ(rmdir(pin.c_str()), 0);
+  EXPECT_TRUE((*datapath)->RestorePins().value());
+  EXPECT_FALSE((*datapath)->RestorePins().value()) << "all are there";
+  datapath->reset();
+  EXPECT_FALSE(Crosses("203.0.113.7", 53));
+}
+
+TEST_F(DatapathPins, ThatSomebodyRemovedAreMadeAgain) {
+  auto datapath = Create(DefaultOptions(), Allow({}));
+  ASSERT_TRUE(datapath.ok()) << datapath.status();
+  const std::vector<std::string> before = ListPins(folder()).value();
+  ASSERT_TRUE(RemovePinFolder(folder()).ok());
+  EXPECT_TRUE((*datapath)->RestorePins().value());
+  EXPECT_EQ(ListPins(folder()).value(), before);
+  datapath->reset();
+  EXPECT_FALSE(Crosses("203.0.113.7", 53)) << "enforcement outlives the process again";
+  datapath = Create(DefaultOptions(), Allow({}));
+  ASSERT_TRUE(datapath.ok()) << datapath.status();
+  EXPECT_TRUE((*datapath)->adopted());
+}
+
 using DatapathStart = DatapathTest;
 
 TEST_F(DatapathStart, AProgramInFrontOfOursIsNamed) {
@@ -190,6 +278,24 @@ TEST_F(DatapathStart, AProgramInFrontOfOursIsNamed) {
   EXPECT_EQ(hooks[0].foreign_before[0].name, "foreign");
   EXPECT_THAT(hooks[0].detail, HasSubstr("foreign"));
   EXPECT_THAT(hooks[1].foreign_before, IsEmpty());
+}
+
+TEST_F(DatapathStart, ATcxProgramInFrontOfOurFilterIsNamed) {
+  Options options = DefaultOptions();
+  options.tc_kind = TcKind::kClsact;
+  const auto datapath = Create(options, Allow({}));
+  ASSERT_TRUE(datapath.ok()) << datapath.status();
+  const auto foreign = AttachForeignProgram(*ns_, kDevice, TcxHook::kEgress);
+  ASSERT_TRUE(foreign.ok()) << foreign.status();
+  std::vector<HookStatus> pinned;
+  Inside([&] { pinned = PinnedHooks(kDevice, pin_path_).value(); });
+  for (const HookStatus& hook : {Hooks(**datapath)[0], pinned[0]}) {
+    EXPECT_TRUE(hook.attached);
+    EXPECT_EQ(hook.position, 1);
+    EXPECT_EQ(hook.chain_length, 2);
+    ASSERT_THAT(hook.foreign_before, SizeIs(1));
+    EXPECT_EQ(hook.foreign_before[0].name, "foreign");
+  }
 }
 
 TEST_F(DatapathStart, OursGoesInFrontOfWhatIsThere) {
@@ -217,6 +323,42 @@ TEST_F(DatapathStart, AForeignFilterStaysBehindOurs) {
   datapath->reset();
   Inside([&] { EXPECT_TRUE(Detach(kDevice, pin_path_).ok()); });
   EXPECT_THAT(RunCommand(ns_->Inside({"tc", "filter", "show", "dev", kDevice, "egress"})).out, HasSubstr("u32"));
+}
+
+TEST_F(DatapathStart, AFilterInOurPlaceIsNamedAndTheQdiscStaysTheirs) {
+  Options options = DefaultOptions();
+  options.tc_kind = TcKind::kClsact;
+  ASSERT_TRUE(RunCommand(ns_->Inside({"tc", "qdisc", "add", "dev", kDevice, "clsact"})).ok());
+  const CommandResult added = RunCommand(ns_->Inside({"tc", "filter", "add", "dev", kDevice, "ingress", "prio", "1",
+                                                      "protocol", "all", "u32", "match", "u32", "0", "0"}));
+  ASSERT_TRUE(added.ok()) << added;
+  absl::Status status = Create(options, Allow({})).status();
+  EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("tc filter del dev lat0 ingress pref 1"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("u32"));
+  EXPECT_THAT(RunCommand(ns_->Inside({"tc", "filter", "show", "dev", kDevice, "ingress"})).out, HasSubstr("u32"));
+  EXPECT_EQ(RunCommand(ns_->Inside({"tc", "filter", "show", "dev", kDevice, "egress"})).out, "") << "undone";
+
+  ASSERT_TRUE(RunCommand(ns_->Inside({"tc", "qdisc", "del", "dev", kDevice, "clsact"})).ok());
+  options.policy_memory_bytes = 4096;
+  EXPECT_FALSE(Create(options, Allow({})).ok());
+  EXPECT_THAT(RunCommand(ns_->Inside({"tc", "qdisc", "show", "dev", kDevice})).out, Not(HasSubstr("clsact")));
+}
+
+TEST_F(DatapathStart, AnInterfaceMayHaveADotInItsNameAPinPathNot) {
+  const auto tun = lattice::testing::TunDevice::Create(*ns_, "lat0.5", {"198.51.100.1/24"});
+  ASSERT_TRUE(tun.ok()) << tun.status();
+  Options options = DefaultOptions();
+  options.iface = "lat0.5";
+  const auto datapath = Create(options, Allow({}));
+  ASSERT_TRUE(datapath.ok()) << datapath.status();
+  EXPECT_TRUE(Hooks(**datapath)[0].enforcing);
+  Inside([&] { EXPECT_TRUE(Detach("lat0.5", pin_path_).ok()); });
+
+  options.pin_path += "/v1.2";
+  const absl::Status status = Create(options, Allow({})).status();
+  EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("no dot"));
 }
 
 TEST_F(DatapathStart, NoSuchInterfaceIsSaidByName) {

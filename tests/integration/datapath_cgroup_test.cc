@@ -1,7 +1,9 @@
 // The cgroup scope: what the processes of a cgroup send, wherever it goes.
+#include <bpf/bpf.h>
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <linux/bpf.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -153,6 +155,23 @@ TEST_F(DatapathCgroup, OneInsideAnotherIsRefusedBecauseItWouldCountTwice) {
   EXPECT_TRUE(absl::IsInvalidArgument(elsewhere.status())) << elsewhere.status();
   EXPECT_THAT(std::string(elsewhere.status().message()), HasSubstr("cgroup2"));
   EXPECT_EQ(rmdir(inner.c_str()), 0);
+}
+
+TEST_F(DatapathCgroup, AProgramAboveThatLetsNoOtherInIsTheReason) {
+  const bpf_insn allow[] = {{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .imm = 1},
+                            {.code = BPF_JMP | BPF_EXIT}};
+  const UniqueFd program(bpf_prog_load(BPF_PROG_TYPE_CGROUP_SKB, "exclusive", "GPL", allow, 2, nullptr));
+  ASSERT_TRUE(program.ok());
+  const UniqueFd parent(open(cgroup_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  ASSERT_EQ(bpf_prog_attach(program.get(), parent.get(), BPF_CGROUP_INET_EGRESS, 0), 0);
+  const std::string child = cgroup_ + "/child";
+  ASSERT_EQ(mkdir(child.c_str(), 0755), 0);
+  Options options = DefaultOptions();
+  options.cgroups = {child};
+  const auto datapath = Create(options, Allow({}));
+  EXPECT_TRUE(absl::IsFailedPrecondition(datapath.status())) << datapath.status();
+  EXPECT_THAT(std::string(datapath.status().message()), AllOf(HasSubstr(child), HasSubstr("bpftool cgroup tree")));
+  EXPECT_EQ(rmdir(child.c_str()), 0);
 }
 
 }  // namespace

@@ -2,8 +2,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <optional>
+
 #include "tests/integration/datapath_fixture.h"
 #include "userspace/base/net_device.h"
+#include "userspace/datapath/detach.h"
 #include "userspace/datapath/lock.h"
 
 namespace lattice::datapath {
@@ -34,6 +37,40 @@ TEST_F(DatapathNamespaces, ASecondInterfaceOfTheNameIsRefusedWhileTheFirstLives)
     ASSERT_TRUE(adopted.ok()) << adopted.status();
     EXPECT_TRUE((*adopted)->adopted());
     EXPECT_TRUE((*adopted)->Hooks()[0].enforcing);
+  });
+}
+
+TEST_F(DatapathNamespaces, DetachLeavesTheInterfaceOfAnotherNamespaceAlone) {
+  ASSERT_TRUE(Create(DefaultOptions(), Allow({})).ok());
+  const absl::Status status = Detach(kDevice, pin_path_).status();
+  EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("network namespace"));
+  EXPECT_FALSE(Crosses("203.0.113.7", 53));
+  DeleteDevice();
+  EXPECT_TRUE(Detach(kDevice, pin_path_).ok()) << "left over";
+}
+
+TEST_F(DatapathNamespaces, WithoutALinkTheDaemonElsewhereTellsWhetherTheyAreLeftOver) {
+  Options options = DefaultOptions();
+  options.tc_kind = TcKind::kClsact;
+  ASSERT_TRUE(Create(options, Allow({})).ok());
+  auto other = NetNamespace::Create("datapath-other");
+  ASSERT_TRUE(other.ok()) << other.status();
+  const auto tun = TunDevice::Create(**other, kDevice, {"192.0.2.1/24"});
+  ASSERT_TRUE(tun.ok()) << tun.status();
+  std::optional<InterfaceLock> lock;
+  Inside([&] {
+    auto held = InterfaceLock::Acquire(kDevice);
+    ASSERT_TRUE(held.ok()) << held.status();
+    lock = *std::move(held);
+  });
+  (*other)->Run([&] {
+    EXPECT_TRUE(absl::IsFailedPrecondition(Datapath::Create(options, Allow({})).status()));
+    lock.reset();
+    const auto adopted = Datapath::Create(options, Allow({}));
+    ASSERT_TRUE(adopted.ok()) << adopted.status();
+    EXPECT_TRUE((*adopted)->adopted());
+    EXPECT_TRUE(Detach(kDevice, pin_path_).ok());
   });
 }
 

@@ -96,6 +96,8 @@ TEST_F(DatapathProbe, ACopyOfOurProgramIsFound) {
     ASSERT_TRUE(second.ok()) << second.status();
     EXPECT_THAT(Find(DefaultOptions(), "programs.tc_egress").detail, HasSubstr("copies of our program"));
     EXPECT_EQ(Hooks(**second)[0].chain_length, 2);
+    EXPECT_THAT(Hooks(**second)[0].detail, HasSubstr("is a copy of ours"));
+    EXPECT_THAT(Hooks(**first)[0].detail, HasSubstr("is a copy of ours"));
   }
   std::swap(pin_path_, options.pin_path);
   DatapathTest::TearDown();

@@ -12,12 +12,14 @@ namespace lattice::cli {
 namespace {
 
 absl::StatusOr<std::string> DetachHere(const Target& target) {
-  LATTICE_ASSIGN_OR_RETURN(const int holder, datapath::InterfaceLock::Holder(target.iface()));
-  if (holder != 0) {
-    return absl::FailedPreconditionError(absl::StrCat("latticed-dp (pid ", holder, ") has ", target.iface(),
-                                                      " but does not answer at ", target.admin_socket(),
+  // Held until the end: no daemon starts on pins that are half gone.
+  const auto lock = datapath::InterfaceLock::Acquire(target.iface());
+  if (absl::IsAlreadyExists(lock.status())) {
+    return absl::FailedPreconditionError(absl::StrCat(lock.status().message(), "; it does not answer at ",
+                                                      target.admin_socket(),
                                                       ": name its --admin-socket, or stop it first"));
   }
+  LATTICE_RETURN_IF_ERROR(lock.status());
   LATTICE_ASSIGN_OR_RETURN(const datapath::DetachReport report, datapath::Detach(target.iface(), target.pin_path()));
   return dp::RemovedJson(report.removed);
 }

@@ -41,7 +41,8 @@ void AskDaemon(const Target& target, datapath::Options* options, std::vector<dat
 
 // Only readable pins tell the table size that the next start has to ask for.
 void UsePinnedSize(const Target& target, datapath::Options* options) {
-  const absl::StatusOr<lat_info> info = datapath::ReadPinnedInfo(target.pin_folder());
+  const absl::StatusOr<lat_info> info =
+      datapath::ReadPinnedInfo(datapath::PinFolder(target.pin_path(), target.iface()));
   if (info.ok() && info->max_flows != 0) options->max_flows = info->max_flows;
 }
 

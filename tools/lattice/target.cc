@@ -11,6 +11,7 @@
 #include "userspace/base/status.h"
 #include "userspace/datapath/lock.h"
 #include "userspace/datapath/options.h"
+#include "userspace/datapath/pins.h"
 #include "userspace/dp/options.h"
 #include "userspace/http/client.h"
 
@@ -20,11 +21,11 @@ namespace {
 // A policy of 100 k rules is compiled and swapped well within this.
 constexpr absl::Duration kTimeout = absl::Seconds(60);
 
-std::vector<std::string> Subfolders(const std::string& path) {
+std::vector<std::string> PinnedInterfaces(const std::string& path) {
   std::vector<std::string> names;
   std::error_code error;  // no folder, no pins
   for (const auto& entry : std::filesystem::directory_iterator(path, error)) {
-    if (entry.is_directory(error)) names.push_back(entry.path().filename().string());
+    if (entry.is_directory(error)) names.push_back(datapath::InterfaceOfFolder(entry.path().filename().string()));
   }
   return names;
 }
@@ -52,7 +53,7 @@ Target::Target(Args& args)
 
 absl::Status Target::Resolve() {
   if (iface_.empty()) {
-    const std::vector<std::string> pinned = Subfolders(pin_path_);
+    const std::vector<std::string> pinned = PinnedInterfaces(pin_path_);
     if (pinned.size() != 1) {
       return absl::InvalidArgumentError(
           pinned.empty() ? absl::StrCat("no data plane is pinned in ", pin_path_, ": name the interface with --iface")

@@ -32,7 +32,6 @@ class Target {
 
   const std::string& iface() const { return iface_; }
   const std::string& pin_path() const { return pin_path_; }
-  std::string pin_folder() const { return pin_path_ + "/" + iface_; }
   const std::string& admin_socket() const { return admin_socket_; }
 
   // The Unavailable that says so.

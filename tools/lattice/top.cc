@@ -12,6 +12,12 @@
 #include "userspace/http/client.h"
 
 namespace lattice::cli {
+namespace {
+
+// Each look walks the flow tables.
+constexpr absl::Duration kLeastInterval = absl::Milliseconds(100);
+
+}  // namespace
 
 ExitCode RunTop(const Words& words) {
   Args args("lattice dp top", "What moves most, again and again until interrupted.");
@@ -29,6 +35,10 @@ ExitCode RunTop(const Words& words) {
   }
   const auto period = dp::ParseDuration(interval);
   if (!period.ok()) return Fail(absl::InvalidArgumentError(absl::StrCat("--interval: ", period.status().message())));
+  if (*period < kLeastInterval) {
+    return Fail(absl::InvalidArgumentError(
+        absl::StrCat("--interval=", interval, ": at least ", dp::PrintDuration(kLeastInterval), " is possible")));
+  }
   if (const absl::Status resolved = target.Resolve(); !resolved.ok()) return Fail(resolved);
 
   const bool screen = isatty(STDOUT_FILENO) == 1 && !once && !json;

@@ -1,6 +1,7 @@
 #include "userspace/datapath/attachments.h"
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <set>
 #include <utility>
@@ -15,6 +16,11 @@
 
 namespace lattice::datapath {
 namespace {
+
+// The first of hooks_, in this order.
+constexpr std::array<lat_hook, 2> kTcHooks = {LAT_HOOK_TC_EGRESS, LAT_HOOK_TC_INGRESS};
+// Of every network namespace.
+constexpr int kLoopbackIndex = 1;
 
 Program ProgramOf(const Programs& programs, lat_hook hook) {
   return {hook, programs.program_fd(hook), programs.program_id(hook)};
@@ -64,22 +70,23 @@ absl::StatusOr<std::unique_ptr<Attachments>> Attachments::Create(const Options& 
 }
 
 absl::Status Attachments::AddTcHooks(const Programs& programs) {
-  LATTICE_ASSIGN_OR_RETURN(const int ifindex, InterfaceIndex(options_.iface));
-  tcx_ = options_.tc_kind != TcKind::kClsact && HasTcx(ifindex);
+  tcx_ = options_.tc_kind != TcKind::kClsact && HasTcx(kLoopbackIndex);
   if (options_.tc_kind == TcKind::kTcx && !tcx_) {
     return absl::FailedPreconditionError(absl::StrCat("this kernel has no ", kNeedsTcx));
   }
-  absl::MutexLock lock(&mutex_);
-  for (const lat_hook hook : {LAT_HOOK_TC_EGRESS, LAT_HOOK_TC_INGRESS}) {
-    const Program program = ProgramOf(programs, hook);
-    if (!tcx_) {
-      hooks_.push_back(MakeClsactHook(program, options_.iface));
-      continue;
-    }
-    wanted_pins_.push_back(LinkPinName(HookName(hook)));
-    hooks_.push_back(MakeTcxHook(program, options_.iface, absl::StrCat(folder_, "/", wanted_pins_.back())));
-  }
+  if (tcx_) wanted_pins_ = {LinkPinName(HookName(LAT_HOOK_TC_EGRESS)), LinkPinName(HookName(LAT_HOOK_TC_INGRESS))};
+  hooks_.resize(kTcHooks.size());
+  UseTcPrograms(programs);
   return absl::OkStatus();
+}
+
+void Attachments::UseTcPrograms(const Programs& programs) {
+  absl::MutexLock lock(&mutex_);
+  for (size_t i = 0; i < kTcHooks.size(); ++i) {
+    const Program program = ProgramOf(programs, kTcHooks[i]);
+    hooks_[i] = tcx_ ? MakeTcxHook(program, options_.iface, absl::StrCat(folder_, "/", wanted_pins_[i]))
+                     : MakeClsactHook(program, options_.iface);
+  }
 }
 
 absl::Status Attachments::AddCgroupHooks(const Programs& programs) {
@@ -112,22 +119,34 @@ absl::Status Attachments::AddCgroupHooks(const Programs& programs) {
 }
 
 absl::Status Attachments::Attach() {
-  absl::Status first;
-  {
-    absl::MutexLock lock(&mutex_);
-    for (const auto& hook : hooks_) first.Update(hook->Attach());
-  }
-  LATTICE_RETURN_IF_ERROR(first);
+  LATTICE_RETURN_IF_ERROR(AttachHooks(/*only_missing=*/false, /*device_may_be_away=*/options_.wait_iface));
   return RemoveUnwanted();
 }
 
 absl::Status Attachments::Reattach() {
+  return AttachHooks(/*only_missing=*/true, /*device_may_be_away=*/true);
+}
+
+absl::Status Attachments::AttachHooks(bool only_missing, bool device_may_be_away) {
   absl::Status first;
   absl::MutexLock lock(&mutex_);
-  for (const auto& hook : hooks_) {
-    if (!hook->Query().attached) first.Update(hook->Attach());
+  for (size_t i = 0; i < hooks_.size(); ++i) {
+    if (only_missing && hooks_[i]->Query().attached) continue;
+    const absl::Status attached = hooks_[i]->Attach();
+    const bool away = i < kTcHooks.size() && absl::IsNotFound(InterfaceIndex(options_.iface).status());
+    if (!away || !device_may_be_away) first.Update(attached);
   }
   return first;
+}
+
+absl::StatusOr<bool> Attachments::RestorePins() {
+  bool restored = false;
+  absl::MutexLock lock(&mutex_);
+  for (const auto& hook : hooks_) {
+    LATTICE_ASSIGN_OR_RETURN(const bool one, hook->RestorePin());
+    restored = restored || one;
+  }
+  return restored;
 }
 
 absl::Status Attachments::RemoveUnwanted() {
@@ -137,14 +156,16 @@ absl::Status Attachments::RemoveUnwanted() {
     if (IsLinkPin(name) && !wanted) LATTICE_RETURN_IF_ERROR(RemoveLink(absl::StrCat(folder_, "/", name)));
   }
   if (!tcx_) return absl::OkStatus();
-  LATTICE_ASSIGN_OR_RETURN(const int ifindex, InterfaceIndex(options_.iface));
+  const absl::StatusOr<int> ifindex = InterfaceIndex(options_.iface);
+  if (absl::IsNotFound(ifindex.status())) return absl::OkStatus();  // filters go with their device
+  LATTICE_RETURN_IF_ERROR(ifindex.status());
   bool removed = false;
   for (const lat_direction direction : {LAT_EGRESS, LAT_INGRESS}) {
-    LATTICE_ASSIGN_OR_RETURN(const bool one, RemoveClsactFilter(ifindex, direction));
+    LATTICE_ASSIGN_OR_RETURN(const bool one, RemoveClsactFilter(*ifindex, direction));
     removed = removed || one;
   }
   if (!removed) return absl::OkStatus();
-  return RemoveEmptyClsact(ifindex).status();
+  return RemoveEmptyClsact(*ifindex).status();
 }
 
 std::vector<HookStatus> Attachments::Query() const {
@@ -158,6 +179,9 @@ absl::Status Attachments::Detach() {
   absl::Status first;
   absl::MutexLock lock(&mutex_);
   for (const auto& hook : hooks_) first.Update(hook->Detach());
+  if (const absl::StatusOr<int> ifindex = InterfaceIndex(options_.iface); !tcx_ && ifindex.ok()) {
+    first.Update(RemoveEmptyClsact(*ifindex).status());
+  }
   return first;
 }
 

@@ -37,6 +37,12 @@ absl::StatusOr<bool> IsOnBpffs(const std::string& path) {
   while (true) {
     struct statfs fs;
     if (statfs(probe.c_str(), &fs) == 0) return fs.f_type == BPF_FS_MAGIC;
+    // The look-up of a name with a dot, whoever asks.
+    if (errno == EPERM && absl::StrContains(probe.filename().string(), '.')) {
+      return absl::InvalidArgumentError(
+          absl::StrFormat("--pin-path=%s: a BPF file system takes no dot in a name: choose another than \"%s\"", path,
+                          probe.filename().string()));
+    }
     if (errno != ENOENT || !probe.has_relative_path()) return ErrnoStatus(errno, absl::StrCat("looking at ", path));
     probe = probe.parent_path();
   }

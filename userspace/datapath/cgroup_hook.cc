@@ -2,9 +2,11 @@
 // may drop, so nobody can hide a packet from ours and the order doesn't matter.
 #include <bpf/bpf.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/magic.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -15,6 +17,7 @@
 #include "userspace/datapath/hook.h"
 #include "userspace/datapath/kernel_object.h"
 #include "userspace/datapath/pins.h"
+#include "userspace/datapath/probe_checks.h"
 
 namespace lattice::datapath {
 namespace {
@@ -29,15 +32,13 @@ class CgroupHook : public Hook {
 
   absl::Status Attach() override {
     LATTICE_RETURN_IF_ERROR(Reopen());
-    absl::StatusOr<UniqueFd> pinned = OpenPin(pin_);
+    absl::StatusOr<UniqueFd> pinned = OpenPin(pin_);  // one that can't be opened is as good as none
     if (pinned.ok()) {
       LATTICE_ASSIGN_OR_RETURN(const bool updated, UpdateLink(pinned->get()));
       if (updated) {
         link_ = *std::move(pinned);
         return absl::OkStatus();
       }
-    } else if (!absl::IsNotFound(pinned.status())) {
-      return pinned.status();
     }
     return CreateLink();
   }
@@ -58,6 +59,12 @@ class CgroupHook : public Hook {
     status.foreign_before.clear();
     if (status.attached) status.detail.clear();
     return status;
+  }
+
+  absl::StatusOr<bool> RestorePin() override {
+    if (!link_.ok() || access(pin_.c_str(), F_OK) == 0) return false;
+    LATTICE_RETURN_IF_ERROR(PinLink(link_.get(), pin_));
+    return true;
   }
 
   absl::Status Detach() override {
@@ -88,13 +95,18 @@ class CgroupHook : public Hook {
   absl::Status CreateLink() {
     UniqueFd link(bpf_link_create(program_.fd, cgroup_.fd.get(), type_, nullptr));
     if (!link.ok()) {
+      if (errno == EPERM && HasCapability(CAP_NET_ADMIN)) {
+        return absl::FailedPreconditionError(absl::StrFormat(
+            "attaching %s to %s: a cgroup above it has a program that lets no other in below (attached without "
+            "BPF_F_ALLOW_MULTI): `bpftool cgroup tree` shows it; detach it there, or give that cgroup as --cgroup",
+            HookName(program_.hook), cgroup_.path));
+      }
       return BpfError(errno, absl::StrFormat("attaching %s to %s", HookName(program_.hook), cgroup_.path),
                       "CAP_NET_ADMIN");
     }
-    LATTICE_RETURN_IF_ERROR(RemovePin(pin_));
-    if (bpf_obj_pin(link.get(), pin_.c_str()) != 0) return BpfError(errno, absl::StrCat("pinning ", pin_));
+    // See tcx.cc: a link that can't be pinned is better than none.
     link_ = std::move(link);
-    return absl::OkStatus();
+    return PinLink(link_.get(), pin_);
   }
 
   const Program program_;

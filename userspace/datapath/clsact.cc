@@ -61,7 +61,9 @@ int ReadFilter(const nlmsghdr* message, void* data) {
   if (mnl_attr_parse(message, sizeof(tcmsg), ReadFilterAttribute, &attributes) < 0) return MNL_CB_ERROR;
   // A classifier is listed once for itself, without handle, then once for each of its filters.
   if (tc->tcm_handle == 0) return MNL_CB_OK;
-  ClsactFilter filter = {.name = attributes.kind, .ours = tc->tcm_info >> 16 == kPriority && tc->tcm_handle == kHandle};
+  const uint32_t priority = tc->tcm_info >> 16;
+  ClsactFilter filter = {
+      .name = attributes.kind, .priority = priority, .ours = priority == kPriority && tc->tcm_handle == kHandle};
   if (attributes.kind == "bpf" && attributes.options != nullptr &&
       mnl_attr_parse_nested(attributes.options, ReadBpfOption, &filter) < 0) {
     return MNL_CB_ERROR;
@@ -96,6 +98,7 @@ class ClsactHook : public Hook {
                 .priority = kPriority);
     const int attached = bpf_tc_attach(&hook, &options);
     if (attached != 0) {
+      LATTICE_RETURN_IF_ERROR(CheckPriorityFree(ifindex));
       return BpfError(
           -attached,
           absl::StrFormat("attaching %s to %s by clsact, priority %d", HookName(program_.hook), iface_, kPriority),
@@ -116,14 +119,18 @@ class ClsactHook : public Hook {
       status.detail = std::string(filters.status().message());
       return status;
     }
-    std::vector<uint32_t> ids;
+    std::vector<uint32_t> ids = TcxPrograms(*ifindex, direction_);
+    const size_t tcx = ids.size();
     for (const ClsactFilter& filter : *filters) ids.push_back(filter.prog_id);
     DescribeChain(ids, program_.id, &status);
-    for (size_t i = 0; i < status.foreign_before.size(); ++i) {
-      if (status.foreign_before[i].name.empty()) status.foreign_before[i].name = (*filters)[i].name;
+    for (size_t i = tcx; i < status.foreign_before.size(); ++i) {
+      if (status.foreign_before[i].name.empty()) status.foreign_before[i].name = (*filters)[i - tcx].name;
     }
     return status;
   }
+
+  // The filter belongs to the device.
+  absl::StatusOr<bool> RestorePin() override { return false; }
 
   absl::Status Detach() override {
     LATTICE_ASSIGN_OR_RETURN(const int ifindex, InterfaceIndex(iface_));
@@ -131,6 +138,20 @@ class ClsactHook : public Hook {
   }
 
  private:
+  // The kernel takes one kind of classifier and one protocol at a priority; its own error doesn't say so.
+  absl::Status CheckPriorityFree(int ifindex) const {
+    LATTICE_ASSIGN_OR_RETURN(const std::vector<ClsactFilter> filters, ListClsactFilters(ifindex, direction_));
+    for (const ClsactFilter& filter : filters) {
+      if (filter.priority != kPriority || filter.ours) continue;
+      return absl::FailedPreconditionError(absl::StrFormat(
+          "attaching %s to %s by clsact: a filter of somebody else (%s) has priority %d, where ours must be to judge "
+          "first: move it, or run `tc filter del dev %s %s pref %d`",
+          HookName(program_.hook), iface_, filter.name, kPriority, iface_,
+          direction_ == LAT_EGRESS ? "egress" : "ingress", kPriority));
+    }
+    return absl::OkStatus();
+  }
+
   const Program program_;
   const std::string iface_;
   const lat_direction direction_;

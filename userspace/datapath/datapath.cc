@@ -2,7 +2,12 @@
 //
 // The order of a start is the promise: check everything that can be checked without a trace; load
 // over old or new maps; publish the policy; only then put programs into hooks. So a hook never runs
-// without a policy, and a start that fails has changed no hook that was not its own.
+// without a policy, and a first start that fails leaves nothing. Over adopted pins it is the other way
+// round, since they have a policy.
+//
+// Where the interface is not there yet, all of this happens without it, so that one attach is all that
+// is left to do when it comes. Its kind is not known then: layer 3 is assumed, as WireGuard is, and
+// programs for Ethernet are loaded beside, because by then nobody may be allowed to load any.
 #include "userspace/datapath/datapath.h"
 
 #include <bpf/bpf.h>
@@ -19,8 +24,9 @@
 #include "userspace/base/status.h"
 #include "userspace/datapath/attachments.h"
 #include "userspace/datapath/bpffs.h"
-#include "userspace/datapath/kernel_abi.h"
 #include "userspace/datapath/kernel_object.h"
+#include "userspace/datapath/pin_owner.h"
+#include "userspace/datapath/pinned_hooks.h"
 #include "userspace/datapath/pins.h"
 #include "userspace/datapath/policy_publisher.h"
 #include "userspace/datapath/programs.h"
@@ -30,24 +36,16 @@
 namespace lattice::datapath {
 namespace {
 
-// The pins are found by the interface's name alone, which another network namespace may also have.
-absl::Status CheckSameNamespace(const std::string& folder, const Options& options) {
-  const absl::StatusOr<lat_info> info = ReadPinnedInfo(folder);
-  if (absl::IsNotFound(info.status())) return absl::OkStatus();
-  LATTICE_RETURN_IF_ERROR(info.status());
-  LATTICE_ASSIGN_OR_RETURN(const NetNamespace netns, CurrentNetNamespace());
-  if (info->netns_cookie == 0 || info->netns_cookie == netns.cookie) return absl::OkStatus();
-  const absl::StatusOr<UniqueFd> link = OpenPin(absl::StrCat(folder, "/", LinkPinName(HookName(LAT_HOOK_TC_EGRESS))));
-  if (link.ok()) {
-    LATTICE_ASSIGN_OR_RETURN(const bpf_link_info link_info, LinkInfo(link->get()));
-    if (TcxInfo(link_info).ifindex == 0) return absl::OkStatus();  // that device is gone
-  } else if (!absl::IsNotFound(link.status())) {
-    return link.status();
-  }
+absl::Status CheckSameNamespace(const Options& options) {
+  LATTICE_ASSIGN_OR_RETURN(const bool foreign, PinsAreOfAnotherNamespace(options.iface, options.pin_path));
+  if (!foreign) return absl::OkStatus();
   return absl::FailedPreconditionError(absl::StrFormat(
-      "the pins in %s belong to an interface %s of another network namespace: give this one its own --pin-path, or %s",
-      folder, options.iface, DetachRemedy(options.iface, options.pin_path)));
+      "the pins in %s belong to an interface %s of another network namespace: give this one its own "
+      "--pin-path, or, in that namespace, %s",
+      PinFolder(options.pin_path, options.iface), options.iface, DetachRemedy(options.iface, options.pin_path)));
 }
+
+constexpr uint32_t kEthernetBytes = 14;
 
 lat_flow6_key Widen(const lat_flow4_key& key) {
   lat_flow6_key wide = {};
@@ -61,12 +59,6 @@ lat_flow6_key Widen(const lat_flow4_key& key) {
   return wide;
 }
 
-template <size_t N>
-void CopyText(const std::string& text, char (&out)[N]) {
-  std::memset(out, 0, N);
-  text.copy(out, N - 1);
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Datapath>> Datapath::Create(const Options& options, const policy::RuleSet& rules) {
@@ -77,38 +69,65 @@ absl::StatusOr<std::unique_ptr<Datapath>> Datapath::Create(const Options& option
 }
 
 absl::Status Datapath::Start(const policy::RuleSet& rules) {
-  LATTICE_ASSIGN_OR_RETURN(const NetDevice device, LookupNetDevice(options_.iface));
-  LATTICE_ASSIGN_OR_RETURN(l2_bytes_, L2HeaderBytes(device.type));
+  const absl::StatusOr<NetDevice> device = LookupNetDevice(options_.iface);
+  const bool waiting = options_.wait_iface && absl::IsNotFound(device.status());
+  if (!waiting) {
+    LATTICE_RETURN_IF_ERROR(device.status());
+    LATTICE_ASSIGN_OR_RETURN(l2_bytes_, L2HeaderBytes(device->type));
+  }
   LATTICE_RETURN_IF_ERROR(MountBpffsIfMissing(options_.pin_path));
-  LATTICE_RETURN_IF_ERROR(CheckSameNamespace(pin_folder(), options_));
-  LATTICE_ASSIGN_OR_RETURN(const lat_config config, MakeConfig(options_, l2_bytes_));
-  LATTICE_ASSIGN_OR_RETURN(programs_, Programs::Load(options_, config, pin_folder()));
+  LATTICE_RETURN_IF_ERROR(CheckSameNamespace(options_));
+  LATTICE_ASSIGN_OR_RETURN(programs_, LoadPrograms(l2_bytes_));
   absl::Cleanup undo = [this] {
     if (adopted()) return;
     if (attachments_ != nullptr) LOG_IF(ERROR, !attachments_->Detach().ok()) << "a hook of a failed start stays";
     const absl::Status removed = RemovePinFolder(pin_folder());
     LOG_IF(ERROR, !removed.ok()) << "pins of a failed start stay: " << removed;
   };
+  programs_->info()->ifindex = waiting ? 0 : static_cast<lat_u32>(device->ifindex);
   LATTICE_ASSIGN_OR_RETURN(attachments_, Attachments::Create(options_, *programs_, pin_folder()));
   LATTICE_ASSIGN_OR_RETURN(publisher_, PolicyPublisher::Create(*programs_, options_));
-  LATTICE_ASSIGN_OR_RETURN(receipt_, publisher_->Publish(rules));
-  LATTICE_RETURN_IF_ERROR(publisher_->Settle());
-  LATTICE_RETURN_IF_ERROR(WriteInfo());
-  LATTICE_RETURN_IF_ERROR(attachments_->Attach());
+  LATTICE_RETURN_IF_ERROR(adopted() ? TakeOver(rules) : PutInForce(rules));
+  if (waiting) {
+    LATTICE_ASSIGN_OR_RETURN(ethernet_, LoadPrograms(kEthernetBytes));
+  }
   std::move(undo).Cancel();
   return absl::OkStatus();
 }
 
-absl::Status Datapath::WriteInfo() {
-  LATTICE_ASSIGN_OR_RETURN(const NetDevice device, LookupNetDevice(options_.iface));
-  LATTICE_ASSIGN_OR_RETURN(const NetNamespace netns, CurrentNetNamespace());
-  lat_info* info = programs_->info();
-  info->mode = options_.mode;
-  info->ifindex = static_cast<lat_u32>(device.ifindex);
-  info->max_flows = options_.max_flows;
-  info->netns_cookie = netns.cookie;
-  CopyText(options_.iface, info->iface);
-  CopyText(options_.version, info->version);
+absl::StatusOr<std::unique_ptr<Programs>> Datapath::LoadPrograms(uint32_t l2_bytes) const {
+  LATTICE_ASSIGN_OR_RETURN(const lat_config config, MakeConfig(options_, l2_bytes));
+  return Programs::Load(options_, config, pin_folder());
+}
+
+absl::Status Datapath::PutInForce(const policy::RuleSet& rules) {
+  LATTICE_RETURN_IF_ERROR(Publish(rules));
+  return attachments_->Attach();
+}
+
+// Adopted pins have a policy, so the hooks go first: what fails here leaves that policy and its mode in force.
+absl::Status Datapath::TakeOver(const policy::RuleSet& rules) {
+  LATTICE_ASSIGN_OR_RETURN(const std::vector<HookStatus> found, PinnedHooks(options_.iface, options_.pin_path));
+  for (const HookStatus& hook : found) {
+    if (!hook.attached) {
+      found_missing_.push_back(absl::StrCat(HookName(hook.hook), " of ", hook.target, " (", hook.detail, ")"));
+    }
+  }
+  absl::Status status = attachments_->Attach();
+  if (status.ok()) status = Publish(rules);
+  if (status.ok()) return status;
+  return absl::InternalError(
+      absl::StrFormat("taking over what an earlier latticed-dp left on %s: %s; the policy before stays in force, hooks "
+                      "may have changed to the programs of this one",
+                      options_.iface, status.message()));
+}
+
+absl::Status Datapath::Publish(const policy::RuleSet& rules) {
+  LATTICE_ASSIGN_OR_RETURN(receipt_, publisher_->Publish(rules));
+  programs_->info()->mode = options_.mode;
+  if (const absl::Status settled = publisher_->Settle(); !settled.ok()) {
+    LOG(WARNING) << "tidying up after the first policy, tried again at the next one: " << settled.message();
+  }
   return absl::OkStatus();
 }
 
@@ -130,18 +149,39 @@ absl::Status Datapath::Settle() {
 }
 
 absl::Status Datapath::Reattach() {
-  LATTICE_ASSIGN_OR_RETURN(const NetDevice device, LookupNetDevice(options_.iface));
-  LATTICE_ASSIGN_OR_RETURN(const uint32_t l2_bytes, L2HeaderBytes(device.type));
-  if (l2_bytes != l2_bytes_) {
+  const absl::StatusOr<NetDevice> device = LookupNetDevice(options_.iface);
+  if (device.ok()) {
+    LATTICE_RETURN_IF_ERROR(FitTo(device->type));
+  } else if (!absl::IsNotFound(device.status())) {
+    return device.status();
+  }
+  // Without the device too: the cgroups.
+  LATTICE_RETURN_IF_ERROR(
+      Annotate(attachments_->Reattach(), absl::StrCat("while attaching to ", options_.iface, " again")));
+  LATTICE_RETURN_IF_ERROR(device.status());
+  programs_->info()->ifindex = static_cast<lat_u32>(device->ifindex);
+  return absl::OkStatus();
+}
+
+// The programs know how many bytes are in front of the IP header.
+absl::Status Datapath::FitTo(uint16_t device_type) {
+  LATTICE_ASSIGN_OR_RETURN(const uint32_t l2_bytes, L2HeaderBytes(device_type));
+  if (l2_bytes == l2_bytes_) return absl::OkStatus();
+  if (ethernet_ == nullptr) {
     return absl::FailedPreconditionError(
         absl::StrFormat("interface %s came back as another kind of device (%d bytes in front of IP, before %d): start "
                         "latticed-dp again",
                         options_.iface, l2_bytes, l2_bytes_));
   }
-  LATTICE_RETURN_IF_ERROR(
-      Annotate(attachments_->Reattach(), absl::StrCat("while attaching to ", options_.iface, " again")));
-  programs_->info()->ifindex = static_cast<lat_u32>(device.ifindex);
+  attachments_->UseTcPrograms(l2_bytes == kEthernetBytes ? *ethernet_ : *programs_);
+  l2_bytes_ = l2_bytes;
   return absl::OkStatus();
+}
+
+absl::StatusOr<bool> Datapath::RestorePins() {
+  LATTICE_ASSIGN_OR_RETURN(const bool maps, programs_->RestorePins(pin_folder()));
+  LATTICE_ASSIGN_OR_RETURN(const bool links, attachments_->RestorePins());
+  return maps || links;
 }
 
 std::vector<HookStatus> Datapath::Hooks() const {

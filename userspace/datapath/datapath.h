@@ -42,14 +42,16 @@ class Attachments;
 class Datapath {
  public:
   // Validates, opens or makes the pins, loads the programs over the maps, publishes `rules` and
-  // only then attaches. Pins of an earlier daemon are adopted: its flows, counters and rings stay
-  // and each of its hooks changes to the new program in one step.
+  // only then attaches; to the interface later, by Reattach, if options.wait_iface and it is not there.
+  // Pins of an earlier daemon are adopted: its flows, counters and rings stay and each of its hooks
+  // changes to the new program in one step.
   //
   // NotFound: no such interface or cgroup. InvalidArgument: an option, or a rule. PermissionDenied
   // names the capability. FailedPrecondition: a kernel feature (named with its first version), pins
   // of another layout or size (names the folder and the remedy), pins in use by an interface of
   // another network namespace. ResourceExhausted: the policy doesn't fit.
-  // After an error nothing is attached that was not before, and what was attached goes on.
+  // After an error nothing is attached that was not before, and what was attached goes on. But Internal: hooks
+  // of an earlier daemon may have changed to the new programs, under their old policy.
   static absl::StatusOr<std::unique_ptr<Datapath>> Create(const Options& options, const policy::RuleSet& rules);
   ~Datapath();
   Datapath(const Datapath&) = delete;
@@ -68,11 +70,19 @@ class Datapath {
   const Receipt& receipt() const { return receipt_; }
   // Whether Create took over the pins of an earlier daemon.
   bool adopted() const;
+  // The hooks of the earlier daemon that were not in place when Create came, as words: packets may have passed
+  // unjudged since that daemon ended. Empty without one.
+  const std::vector<std::string>& found_missing() const { return found_missing_; }
 
   // Puts the programs back where they are missing, on the device that has the interface's name now:
-  // after it was deleted and made again, went to another index, or somebody removed our program.
-  // Does nothing where all is in place, so call it at every link event. NotFound: no such device yet.
+  // when it comes for the first time, was deleted and made again, went to another index, or somebody removed
+  // our program. Does nothing where all is in place, so call it at every link event. NotFound: no such device
+  // yet; the cgroups are done.
   absl::Status Reattach();
+
+  // Puts back the pins that somebody removed, without which enforcement ends with this process. Whether
+  // there were some.
+  absl::StatusOr<bool> RestorePins();
 
   // Asks the kernel. Any thread.
   std::vector<HookStatus> Hooks() const;
@@ -113,12 +123,18 @@ class Datapath {
  private:
   explicit Datapath(const Options& options);
   absl::Status Start(const policy::RuleSet& rules);
-  absl::Status WriteInfo();
+  absl::StatusOr<std::unique_ptr<Programs>> LoadPrograms(uint32_t l2_bytes) const;
+  absl::Status PutInForce(const policy::RuleSet& rules);
+  absl::Status TakeOver(const policy::RuleSet& rules);
+  absl::Status Publish(const policy::RuleSet& rules);
+  absl::Status FitTo(uint16_t device_type);
 
   const Options options_;
-  uint32_t l2_bytes_ = 0;
+  uint32_t l2_bytes_ = 0;  // what the tc programs in use expect
   Receipt receipt_;
+  std::vector<std::string> found_missing_;
   std::unique_ptr<Programs> programs_;
+  std::unique_ptr<Programs> ethernet_;  // over the same maps; only if the interface was not there at the start
   std::unique_ptr<PolicyPublisher> publisher_;
   std::unique_ptr<Attachments> attachments_;
   // From the last sweep; any thread.

@@ -5,6 +5,7 @@
 #include "absl/strings/str_format.h"
 #include "userspace/base/status.h"
 #include "userspace/datapath/hook.h"
+#include "userspace/datapath/pin_owner.h"
 #include "userspace/datapath/pins.h"
 
 namespace lattice::datapath {
@@ -46,6 +47,13 @@ absl::Status RemovePins(const std::string& folder, DetachReport* report) {
 }  // namespace
 
 absl::StatusOr<DetachReport> Detach(const std::string& iface, const std::string& pin_path) {
+  LATTICE_ASSIGN_OR_RETURN(const bool foreign, PinsAreOfAnotherNamespace(iface, pin_path));
+  if (foreign) {
+    return absl::FailedPreconditionError(
+        absl::StrFormat("the pins in %s enforce on an interface %s of another network namespace: nothing is removed; "
+                        "run this in that namespace (nsenter --net=…)",
+                        PinFolder(pin_path, iface), iface));
+  }
   DetachReport report;
   absl::Status first = RemoveFilters(iface, &report);
   first.Update(RemovePins(PinFolder(pin_path, iface), &report));

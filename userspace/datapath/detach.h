@@ -18,7 +18,8 @@ struct DetachReport {
 
 // Removes our links, our clsact filters (of the interface in the caller's network namespace) and the
 // pin folder. Goes on after a failure and returns the first one, so that a second call can finish.
-// NotFound: there is nothing of ours.
+// NotFound: there is nothing of ours. FailedPrecondition: the pins enforce in another network namespace. Hold the
+// InterfaceLock, or a daemon may start meanwhile.
 absl::StatusOr<DetachReport> Detach(const std::string& iface, const std::string& pin_path);
 
 }  // namespace lattice::datapath

@@ -2,10 +2,12 @@
 
 #include <algorithm>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "userspace/base/net_device.h"
 #include "userspace/base/status.h"
+#include "userspace/datapath/kernel_abi.h"
 #include "userspace/datapath/kernel_object.h"
 
 namespace lattice::datapath {
@@ -32,12 +34,28 @@ void DescribeChain(const std::vector<uint32_t>& ids, uint32_t own_id, HookStatus
   status->attached = true;
   status->position = static_cast<int>(own - ids.begin());
   for (auto id = ids.begin(); id != own; ++id) status->foreign_before.push_back({*id, ProgramName(*id)});
-  if (status->foreign_before.empty()) return;
-  status->detail =
-      absl::StrFormat("in front of ours: %s; what they pass for good never reaches our policy",
-                      absl::StrJoin(status->foreign_before, ", ", [](std::string* out, const ForeignProgram& program) {
-                        absl::StrAppendFormat(out, "program %d %s", program.prog_id, program.name);
-                      }));
+  std::vector<std::string> notes;
+  if (!status->foreign_before.empty()) {
+    notes.push_back(absl::StrFormat(
+        "in front of ours: %s; what they pass for good never reaches our policy",
+        absl::StrJoin(status->foreign_before, ", ", [](std::string* out, const ForeignProgram& program) {
+          absl::StrAppendFormat(out, "program %d %s", program.prog_id, program.name);
+        })));
+  }
+  for (const uint32_t id : ids) {
+    if (id == own_id || !IsNamedAsOurs(ProgramName(id), status->hook)) continue;
+    notes.push_back(absl::StrFormat(
+        "program %d is a copy of ours: packets are judged and counted twice; `lattice dp doctor` says what to do", id));
+  }
+  status->detail = absl::StrJoin(notes, "; ");
+}
+
+bool IsNamedAsOurs(absl::string_view program, lat_hook hook) {
+  return absl::StrContains(program, HookName(hook));
+}
+
+std::vector<uint32_t> TcxPrograms(int ifindex, lat_direction direction) {
+  return QueryPrograms(ifindex, direction == LAT_EGRESS ? kTcxEgress : kTcxIngress).value_or(std::vector<uint32_t>());
 }
 
 }  // namespace lattice::datapath

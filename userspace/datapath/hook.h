@@ -27,10 +27,13 @@ class Hook {
  public:
   virtual ~Hook() = default;
   // Makes `program` the one at this hook: replaces an earlier program of ours in one step where there is
-  // one, else attaches. Repeating it is harmless. NotFound: the device or cgroup isn't there.
+  // one, else attaches. Repeating it is harmless. NotFound: the device or cgroup isn't there. Any error but
+  // that of a pin, after which the program is attached as long as this process lives.
   virtual absl::Status Attach() = 0;
   // What the kernel says now. `enforcing` is left to the caller.
   virtual HookStatus Query() const = 0;
+  // Pins the link again if somebody removed the pin; whether that was so.
+  virtual absl::StatusOr<bool> RestorePin() = 0;
   // Takes away what Attach made.
   virtual absl::Status Detach() = 0;
 };
@@ -55,9 +58,16 @@ absl::StatusOr<int> InterfaceIndex(const std::string& iface);
 // Fills position, chain_length, foreign_before and detail of `status` from the ids in a chain.
 void DescribeChain(const std::vector<uint32_t>& ids, uint32_t own_id, HookStatus* status);
 
+// Whether a program has the name of ours at this hook: if it isn't ours it is a copy that somebody left.
+bool IsNamedAsOurs(absl::string_view program, lat_hook hook);
+
+// They run before every clsact filter. Empty where the kernel has no tcx.
+std::vector<uint32_t> TcxPrograms(int ifindex, lat_direction direction);
+
 struct ClsactFilter {
   uint32_t prog_id = 0;  // 0: no BPF filter
   std::string name;      // of the program, or the kind of classifier
+  uint32_t priority = 0;
   bool ours = false;
 };
 // The filters of one direction in the order in which they run. Empty also where there is no clsact.

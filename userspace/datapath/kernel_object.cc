@@ -3,8 +3,10 @@
 #include <bpf/bpf.h>
 
 #include <cerrno>
+#include <map>
 
 #include "absl/strings/str_format.h"
+#include "absl/synchronization/mutex.h"
 #include "userspace/base/status.h"
 #include "userspace/datapath/kernel_abi.h"
 
@@ -26,6 +28,10 @@ absl::Status BpfError(int error, absl::string_view doing, absl::string_view capa
     return absl::PermissionDeniedError(absl::StrFormat(
         "%s: not permitted: needs %s (root has it; in a unit: AmbientCapabilities=)", doing, capability));
   }
+  if (error == EROFS) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(doing, ": the file system is read-only here; in a unit, ReadWritePaths= has to name the folder"));
+  }
   return ErrnoStatus(error, doing);
 }
 
@@ -40,10 +46,16 @@ absl::StatusOr<bpf_link_info> LinkInfo(int fd) {
 }
 
 std::string ProgramName(uint32_t id) {
+  // Ids are not given out twice. Once CAP_SYS_ADMIN is dropped the kernel tells no more names than are known by then.
+  static absl::Mutex mutex;
+  static auto& names = *new std::map<uint32_t, std::string>;
+  absl::MutexLock lock(&mutex);
+  const auto known = names.find(id);
+  if (known != names.end()) return known->second;
   UniqueFd fd(bpf_prog_get_fd_by_id(id));
   if (!fd.ok()) return "";
   const absl::StatusOr<bpf_prog_info> info = ProgramInfo(fd.get());
-  return info.ok() ? info->name : "";
+  return info.ok() ? names[id] = info->name : "";
 }
 
 absl::StatusOr<UniqueFd> OpenPin(const std::string& path) {

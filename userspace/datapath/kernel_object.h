@@ -22,7 +22,7 @@ absl::StatusOr<bpf_map_info> MapInfo(int fd);
 absl::StatusOr<bpf_prog_info> ProgramInfo(int fd);
 absl::StatusOr<bpf_link_info> LinkInfo(int fd);
 
-// Empty without CAP_SYS_ADMIN or if the program is gone.
+// Empty without CAP_SYS_ADMIN (unless it was asked for before) or if the program is gone.
 std::string ProgramName(uint32_t id);
 
 // Opens a pin. NotFound: there is none.

@@ -22,6 +22,7 @@ enum class TcKind { kAuto, kTcx, kClsact };
 
 struct Options {
   std::string iface;
+  bool wait_iface = false;           // it may be missing yet: its hooks are put in by Reattach, once it is there
   std::vector<std::string> cgroups;  // folders under a cgroup2 mount; none may contain another
   lat_mode mode = LAT_MODE_ENFORCE;
   std::string pin_path = kDefaultPinPath;  // pins are in <pin_path>/<iface>/

@@ -50,18 +50,19 @@ HookStatus Clsact(const std::string& iface, lat_hook hook) {
     status.detail = std::string(ifindex.status().message());
     return status;
   }
-  const auto filters = ListClsactFilters(*ifindex, hook == LAT_HOOK_TC_EGRESS ? LAT_EGRESS : LAT_INGRESS);
+  const lat_direction direction = hook == LAT_HOOK_TC_EGRESS ? LAT_EGRESS : LAT_INGRESS;
+  for (const uint32_t id : TcxPrograms(*ifindex, direction)) status.foreign_before.push_back({id, ProgramName(id)});
+  const auto filters = ListClsactFilters(*ifindex, direction);
   if (!filters.ok()) {
     status.detail = std::string(filters.status().message());
     return status;
   }
-  status.chain_length = static_cast<int>(filters->size());
-  for (size_t i = 0; i < filters->size(); ++i) {
-    const ClsactFilter& filter = (*filters)[i];
+  status.chain_length = static_cast<int>(status.foreign_before.size() + filters->size());
+  for (const ClsactFilter& filter : *filters) {
     if (filter.ours) {
       status.attached = true;
       status.prog_id = filter.prog_id;
-      status.position = static_cast<int>(i);
+      status.position = static_cast<int>(status.foreign_before.size());
       break;
     }
     status.foreign_before.push_back({filter.prog_id, filter.name});
@@ -74,6 +75,7 @@ HookStatus CgroupLink(const std::string& pin, lat_hook hook) {
   HookStatus status;
   status.hook = hook;
   status.kind = "cgroup";
+  status.target = "a cgroup";
   const absl::StatusOr<UniqueFd> link = OpenPin(pin);
   const absl::StatusOr<bpf_link_info> info = link.ok() ? LinkInfo(link->get()) : link.status();
   if (!info.ok()) {

@@ -11,6 +11,8 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_replace.h"
+#include "userspace/base/file.h"
 #include "userspace/base/status.h"
 #include "userspace/datapath/kernel_object.h"
 #include "userspace/datapath/options.h"
@@ -25,7 +27,11 @@ struct CloseDir {
 }  // namespace
 
 std::string PinFolder(const std::string& pin_path, const std::string& iface) {
-  return absl::StrCat(pin_path, "/", iface);
+  return absl::StrCat(pin_path, "/", absl::StrReplaceAll(iface, {{".", ":"}}));
+}
+
+std::string InterfaceOfFolder(absl::string_view name) {
+  return absl::StrReplaceAll(name, {{":", "."}});
 }
 
 std::string LinkPinName(absl::string_view hook) {
@@ -65,6 +71,17 @@ absl::StatusOr<lat_info> ReadPinnedInfo(const std::string& folder) {
   lat_info info = {};
   std::memcpy(&info, value.data(), std::min(value.size(), sizeof(info)));
   return info;
+}
+
+absl::Status MakePinFolder(const std::string& folder) {
+  return Annotate(MakeDirectories(folder, 0700), "making the pin folder");
+}
+
+absl::Status PinLink(int fd, const std::string& path) {
+  LATTICE_RETURN_IF_ERROR(MakePinFolder(path.substr(0, path.rfind('/'))));
+  LATTICE_RETURN_IF_ERROR(RemovePin(path));
+  if (bpf_obj_pin(fd, path.c_str()) != 0) return BpfError(errno, absl::StrCat("pinning ", path));
+  return absl::OkStatus();
 }
 
 absl::Status RemovePin(const std::string& path) {

@@ -33,6 +33,8 @@
 namespace lattice::datapath {
 namespace {
 
+constexpr size_t kHitsPortion = 256;
+
 RuleLabel LabelOf(const policy::Rule& rule, bool ingress) {
   if (rule.name.empty()) {
     const std::string text = policy::RuleName(rule, ingress);
@@ -209,12 +211,21 @@ RuleLabel PolicyPublisher::Rule(uint32_t rule, uint32_t generation) const {
 
 std::vector<RuleHits> PolicyPublisher::Hits() const {
   const absl::Span<const lat_u64> hits = programs_.rule_hits();
+  std::vector<uint32_t> order;
+  {
+    absl::MutexLock lock(&mutex_);
+    order = order_;
+  }
   std::vector<RuleHits> result;
-  absl::MutexLock lock(&mutex_);
-  result.reserve(order_.size());
-  for (const uint32_t slot : order_) {
-    RuleLabel label = LabelOf(slots_.Owner(slot));
-    result.push_back({std::move(label.name), std::move(label.text), __atomic_load_n(&hits[slot], __ATOMIC_RELAXED)});
+  result.reserve(order.size());
+  // In portions: the recorder asks for the rule of each record meanwhile, and texts of 100,000 rules take long.
+  for (size_t next = 0; next < order.size();) {
+    absl::MutexLock lock(&mutex_);
+    for (const size_t end = std::min(order.size(), next + kHitsPortion); next < end; ++next) {
+      RuleLabel label = LabelOf(slots_.Owner(order[next]));
+      result.push_back(
+          {std::move(label.name), std::move(label.text), __atomic_load_n(&hits[order[next]], __ATOMIC_RELAXED)});
+    }
   }
   return result;
 }

@@ -108,7 +108,7 @@ Check CheckChain(const Options& options, int ifindex, lat_hook hook) {
   bool seen_ours = false;
   for (const ChainEntry& entry : *chain) {
     // A copy has our name and no pin of ours: left by something that attached it by hand.
-    if (!entry.ours && absl::StrContains(entry.name, HookName(hook))) {
+    if (!entry.ours && IsNamedAsOurs(entry.name, hook)) {
       copies.push_back(Print(entry));
     } else if (!entry.ours && !seen_ours) {
       before.push_back(Print(entry));
@@ -145,6 +145,12 @@ void CheckPins(const Options& options, std::vector<Check>* checks) {
   if (!info.ok()) {
     checks->push_back(
         Fatal("pins.layout", std::string(info.status().message()), DetachRemedy(options.iface, options.pin_path)));
+    return;
+  }
+  const bool attached = std::any_of(names->begin(), names->end(), IsLinkPin);
+  if (!attached && info->abi_version == LATTICE_ABI_VERSION && IsInterruptedStart(*info)) {
+    checks->push_back(Good("pins.layout", absl::StrCat("what an interrupted start left in ", folder,
+                                                       ": latticed-dp removes it at its start")));
     return;
   }
   checks->push_back(CheckLayout(options, folder, *info));

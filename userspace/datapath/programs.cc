@@ -5,71 +5,34 @@
 // wants it; the only versioned thing is the ABI number in `info`, which stands for key and value
 // layout, and the sizes that flags decide are compared one by one so that the message can name them.
 //
-// A first start makes the maps and pins them, `info` last: a start that dies in between leaves a
-// folder without `info`, holding nothing that is attached, which the next start removes.
+// A first start makes the maps and pins them, `info` last, and attaches only after it has published a
+// policy: a start that dies in between leaves a folder without `info`, or one of generation 0, holding
+// nothing that is attached, which the next start removes. Whose pins they are is in `info` from the first.
 #include "userspace/datapath/programs.h"
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <glog/logging.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
-#include <cstdarg>
+#include <cstring>
 #include <vector>
 
 #include "absl/memory/memory.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/str_join.h"
-#include "absl/strings/str_split.h"
 #include "lattice_bpf.skel.h"
+#include "userspace/base/net_device.h"
 #include "userspace/base/status.h"
 #include "userspace/base/unique_fd.h"
 #include "userspace/datapath/jiffies.h"
 #include "userspace/datapath/kernel_object.h"
+#include "userspace/datapath/libbpf_log.h"
 #include "userspace/datapath/pins.h"
 
 namespace lattice::datapath {
 namespace {
-
-constexpr size_t kShownLogLines = 25;
-
-// What libbpf prints on this thread, kept until somebody asks why a call failed. libbpf has one
-// print function per process.
-thread_local std::string* libbpf_log = nullptr;
-
-int KeepLog(libbpf_print_level level, const char* format, va_list args) {
-  if (level == LIBBPF_DEBUG) return 0;
-  char line[4096];
-  const int size = vsnprintf(line, sizeof(line), format, args);
-  if (libbpf_log != nullptr) {
-    libbpf_log->append(line);
-  } else {
-    VLOG(1) << "libbpf: " << line;
-  }
-  return size;
-}
-
-class LogCapture {
- public:
-  LogCapture() {
-    libbpf_set_print(KeepLog);
-    libbpf_log = &text_;
-  }
-  ~LogCapture() { libbpf_log = nullptr; }
-
-  std::string LastLines() const {
-    VLOG(1) << "libbpf: " << text_;
-    std::vector<absl::string_view> lines = absl::StrSplit(text_, '\n', absl::SkipWhitespace());
-    if (lines.size() > kShownLogLines) lines.erase(lines.begin(), lines.end() - kShownLogLines);
-    return absl::StrJoin(lines, "\n");
-  }
-
- private:
-  std::string text_;
-};
 
 // bss, data, rodata and the like belong to one load; everything else is pinned.
 bool IsPinned(const bpf_map* map) {
@@ -115,18 +78,23 @@ absl::Status Reuse(bpf_map* map, int fd, const Options& options, const std::stri
   return absl::OkStatus();
 }
 
+absl::StatusOr<bool> RemoveInterrupted(const std::string& folder) {
+  LOG(INFO) << "removing what an interrupted start left in " << folder;
+  LATTICE_RETURN_IF_ERROR(RemovePinFolder(folder));
+  return false;
+}
+
 // Returns whether there was something to adopt.
 absl::StatusOr<bool> AdoptPins(bpf_object* object, const Options& options, const std::string& folder) {
   LATTICE_ASSIGN_OR_RETURN(const std::vector<std::string> names, ListPins(folder));
   if (names.empty()) return false;
+  const bool attached = std::any_of(names.begin(), names.end(), IsLinkPin);
   if (std::find(names.begin(), names.end(), kInfoPin) == names.end()) {
-    if (std::any_of(names.begin(), names.end(), IsLinkPin)) {
+    if (attached) {
       return absl::FailedPreconditionError(absl::StrFormat("the pins in %s are incomplete (no map %s): %s", folder,
                                                            kInfoPin, DetachRemedy(options.iface, options.pin_path)));
     }
-    LOG(INFO) << "removing what an interrupted start left in " << folder;
-    LATTICE_RETURN_IF_ERROR(RemovePinFolder(folder));
-    return false;
+    return RemoveInterrupted(folder);
   }
   LATTICE_ASSIGN_OR_RETURN(const lat_info info, ReadPinnedInfo(folder));
   if (info.abi_version != LATTICE_ABI_VERSION) {
@@ -134,6 +102,7 @@ absl::StatusOr<bool> AdoptPins(bpf_object* object, const Options& options, const
         absl::StrFormat("the pins in %s have layout version %d, this program has %d: %s", folder, info.abi_version,
                         LATTICE_ABI_VERSION, DetachRemedy(options.iface, options.pin_path)));
   }
+  if (!attached && IsInterruptedStart(info)) return RemoveInterrupted(folder);
   bpf_map* map;
   bpf_object__for_each_map(map, object) {
     if (!IsPinned(map)) continue;
@@ -155,21 +124,43 @@ absl::Status PinMap(const bpf_map* map, const std::string& folder) {
   return BpfError(errno, absl::StrCat("pinning ", path));
 }
 
-absl::Status PinMaps(bpf_object* object, const bpf_map* info, const std::string& folder) {
-  if (mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) {
-    return BpfError(errno, absl::StrCat("making the pin folder ", folder), "CAP_DAC_OVERRIDE");
-  }
+// Those that have no pin. Returns whether there were some.
+absl::StatusOr<bool> PinMaps(const bpf_object* object, const bpf_map* info, const std::string& folder) {
+  LATTICE_RETURN_IF_ERROR(MakePinFolder(folder));
+  bool pinned = false;
+  const auto pin = [&](const bpf_map* map) {
+    if (access(absl::StrCat(folder, "/", PinName(map)).c_str(), F_OK) == 0) return absl::OkStatus();
+    pinned = true;
+    return PinMap(map, folder);
+  };
   const bpf_map* map;
   bpf_object__for_each_map(map, object) {
-    if (IsPinned(map) && map != info) LATTICE_RETURN_IF_ERROR(PinMap(map, folder));
+    if (IsPinned(map) && map != info) LATTICE_RETURN_IF_ERROR(pin(map));
   }
-  return PinMap(info, folder);
+  LATTICE_RETURN_IF_ERROR(pin(info));
+  return pinned;
 }
 
-absl::Status LoadError(int error, const LogCapture& log) {
+template <size_t N>
+void CopyText(const std::string& text, char (&out)[N]) {
+  std::memset(out, 0, N);
+  text.copy(out, N - 1);
+}
+
+// Whose pins these are.
+absl::Status FillInfo(const Options& options, lat_info* info) {
+  LATTICE_ASSIGN_OR_RETURN(const NetNamespace netns, CurrentNetNamespace());
+  info->max_flows = options.max_flows;
+  info->netns_cookie = netns.cookie;
+  CopyText(options.iface, info->iface);
+  CopyText(options.version, info->version);
+  return absl::OkStatus();
+}
+
+absl::Status LoadError(int error, const LibbpfLog& log) {
   if (error == EPERM || error == EACCES) {
     // EACCES is also the verifier's word for a program it rejects.
-    if (!absl::StrContains(log.LastLines(), "PROG LOAD LOG")) {
+    if (!log.VerifierSpoke()) {
       return absl::PermissionDeniedError(
           "loading BPF programs: not permitted: needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN (root has them)");
     }
@@ -205,7 +196,7 @@ absl::StatusOr<lat_config> MakeConfig(const Options& options, uint32_t l2_bytes)
 
 absl::StatusOr<std::unique_ptr<Programs>> Programs::Load(const Options& options, const lat_config& config,
                                                          const std::string& folder) {
-  LogCapture log;
+  LibbpfLog log;
   auto programs = absl::WrapUnique(new Programs);
   programs->skeleton_ = lattice_bpf__open();
   if (programs->skeleton_ == nullptr) {
@@ -214,10 +205,15 @@ absl::StatusOr<std::unique_ptr<Programs>> Programs::Load(const Options& options,
   lattice_bpf* skeleton = programs->skeleton_;
   skeleton->rodata->lat_config = config;
   SetSizes(options, skeleton);
+  LATTICE_RETURN_IF_ERROR(FillInfo(options, &skeleton->data_info->lat_info));
   LATTICE_ASSIGN_OR_RETURN(programs->adopted_, AdoptPins(skeleton->obj, options, folder));
   const int error = lattice_bpf__load(skeleton);
   if (error != 0) return LoadError(-error, log);
-  if (!programs->adopted_) LATTICE_RETURN_IF_ERROR(PinMaps(skeleton->obj, skeleton->maps.data_info, folder));
+  if (programs->adopted_) {
+    LATTICE_RETURN_IF_ERROR(FillInfo(options, programs->info()));
+  } else {
+    LATTICE_RETURN_IF_ERROR(PinMaps(skeleton->obj, skeleton->maps.data_info, folder).status());
+  }
   LATTICE_RETURN_IF_ERROR(programs->ReadFds());
   return programs;
 }
@@ -247,6 +243,10 @@ absl::Status Programs::ReadFds() {
   if (hits == MAP_FAILED) return ErrnoStatus(errno, "mapping the rule counters");
   rule_hits_ = absl::MakeSpan(static_cast<lat_u64*>(hits), LAT_RULE_SLOTS);
   return absl::OkStatus();
+}
+
+absl::StatusOr<bool> Programs::RestorePins(const std::string& folder) const {
+  return PinMaps(skeleton_->obj, skeleton_->maps.data_info, folder);
 }
 
 Programs::~Programs() {

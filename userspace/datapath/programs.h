@@ -35,6 +35,9 @@ class Programs {
 
   bool adopted() const { return adopted_; }
 
+  // Pins the maps again that somebody unpinned; whether there were some.
+  absl::StatusOr<bool> RestorePins(const std::string& folder) const;
+
   int program_fd(lat_hook hook) const;
   uint32_t program_id(lat_hook hook) const { return program_ids_[hook]; }
   int sweep_fd() const;

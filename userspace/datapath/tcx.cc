@@ -6,6 +6,7 @@
 // pin's place.
 #include <bpf/bpf.h>
 #include <net/if.h>
+#include <unistd.h>
 
 #include "absl/strings/str_format.h"
 #include "userspace/base/status.h"
@@ -27,6 +28,7 @@ class TcxHook : public Hook {
 
   absl::Status Attach() override {
     LATTICE_ASSIGN_OR_RETURN(const int ifindex, InterfaceIndex(iface_));
+    // A pin that can't be opened is as good as none: PinLink replaces it, or says why not.
     absl::StatusOr<UniqueFd> pinned = OpenPin(pin_);
     if (pinned.ok()) {
       LATTICE_ASSIGN_OR_RETURN(const bool updated, UpdateLink(pinned->get(), ifindex));
@@ -34,8 +36,6 @@ class TcxHook : public Hook {
         link_ = *std::move(pinned);
         return absl::OkStatus();
       }
-    } else if (!absl::IsNotFound(pinned.status())) {
-      return pinned.status();
     }
     return CreateLink(ifindex);
   }
@@ -54,6 +54,12 @@ class TcxHook : public Hook {
     }
     DescribeChain(*ids, program_.id, &status);
     return status;
+  }
+
+  absl::StatusOr<bool> RestorePin() override {
+    if (!link_.ok() || access(pin_.c_str(), F_OK) == 0) return false;
+    LATTICE_RETURN_IF_ERROR(PinLink(link_.get(), pin_));
+    return true;
   }
 
   absl::Status Detach() override {
@@ -86,11 +92,10 @@ class TcxHook : public Hook {
       return BpfError(errno, absl::StrFormat("attaching %s to %s by tcx", HookName(program_.hook), iface_),
                       "CAP_NET_ADMIN");
     }
-    // In this order the device is never without a program: the old link, if it still holds one, goes last.
-    LATTICE_RETURN_IF_ERROR(RemovePin(pin_));
-    if (bpf_obj_pin(link.get(), pin_.c_str()) != 0) return BpfError(errno, absl::StrCat("pinning ", pin_));
+    // In this order the device is never without a program: the old link, if it still holds one, goes last. And a
+    // link that can't be pinned enforces as long as this process lives: that is better than none.
     link_ = std::move(link);
-    return absl::OkStatus();
+    return PinLink(link_.get(), pin_);
   }
 
   const Program program_;

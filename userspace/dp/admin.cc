@@ -80,9 +80,6 @@ void Admin::Serve(http::Server& server) {
 }
 
 absl::StatusOr<KernelTime> Admin::Now() const {
-  if (state_.datapath == nullptr) {
-    return absl::FailedPreconditionError(absl::StrCat("waiting for interface ", state_.options.iface()));
-  }
   LATTICE_ASSIGN_OR_RETURN(const uint64_t ns_per_jiffy, datapath::NsPerJiffy());
   return state_.recorder->last_sweep().At(static_cast<uint64_t>(RealClock().MonotonicNs()), ns_per_jiffy);
 }
@@ -120,7 +117,7 @@ void Admin::UpdateFollowing() {
   followers_.erase(std::remove_if(followers_.begin(), followers_.end(),
                                   [](const Follower& follower) { return !follower.stream->open(); }),
                    followers_.end());
-  if (state_.recorder != nullptr) state_.recorder->SetFollowing(!followers_.empty());
+  state_.recorder->SetFollowing(!followers_.empty());
 }
 
 void Admin::Follow(const std::vector<FollowLine>& lines) {

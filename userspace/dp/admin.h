@@ -42,8 +42,6 @@ class Admin {
   void Serve(http::Server& server);
   // From the recorder, by way of the loop: to everybody who follows.
   void Follow(const std::vector<FollowLine>& lines);
-  // The recorder exists now; somebody may follow already.
-  void UpdateFollowing();
 
  private:
   struct Follower {
@@ -54,6 +52,7 @@ class Admin {
   http::Response Flows(const http::Request& request);
   http::Response Top(const http::Request& request);
   http::Response StartFollowing(bool denied_only);
+  void UpdateFollowing();
   http::Response CheckText(const http::Request& request);
   http::Response ApplyText(const http::Request& request);
   absl::StatusOr<KernelTime> Now() const;

@@ -1,5 +1,7 @@
 #include "userspace/dp/announce.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "userspace/nats/connection.h"
@@ -20,10 +22,15 @@ std::string DirectionPart(const DaemonState& state, const datapath::HookStatus& 
                       default_deny ? "deny" : "allow", ")");
 }
 
+const char* Doing(const DaemonState& state, const std::vector<datapath::HookStatus>& hooks) {
+  const auto attached = [](const datapath::HookStatus& hook) { return hook.attached; };
+  if (!std::all_of(hooks.begin(), hooks.end(), attached)) return "ready, but not in place everywhere yet ";
+  return state.options.datapath.mode == LAT_MODE_AUDIT ? "auditing only, nothing is dropped " : "enforcing ";
+}
+
 }  // namespace
 
 std::string EnforcementLine(const DaemonState& state, const std::vector<datapath::HookStatus>& hooks) {
-  const bool audit_mode = state.options.datapath.mode == LAT_MODE_AUDIT;
   std::vector<std::string> parts;
   std::string target;
   for (const datapath::HookStatus& hook : hooks) {
@@ -44,7 +51,7 @@ std::string EnforcementLine(const DaemonState& state, const std::vector<datapath
   }
   if (!state.metrics_address.empty())
     parts.push_back(absl::StrCat("metrics at http://", state.metrics_address, "/metrics"));
-  return absl::StrCat(audit_mode ? "auditing only, nothing is dropped " : "enforcing ", absl::StrJoin(parts, "; "),
+  return absl::StrCat(Doing(state, hooks), absl::StrJoin(parts, "; "),
                       state.datapath->adopted() ? "; the tables of an earlier daemon are adopted" : "");
 }
 

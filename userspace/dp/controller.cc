@@ -2,11 +2,14 @@
 
 #include <glog/logging.h>
 #include <signal.h>
+#include <sys/stat.h>
+#include <time.h>
 
 #include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "userspace/base/clock.h"
 #include "userspace/base/file.h"
@@ -21,6 +24,7 @@
 #include "userspace/dp/preflight.h"
 #include "userspace/dp/privileges.h"
 #include "userspace/dp/seccomp.h"
+#include "userspace/flow/from_kernel.h"
 
 namespace lattice::dp {
 namespace {
@@ -35,6 +39,15 @@ constexpr absl::Duration kNatsLogPeriod = absl::Seconds(1);
 
 void LogLines(const absl::Status& status) {
   for (absl::string_view line : absl::StrSplit(status.message(), '\n')) LOG(ERROR) << line;
+}
+
+// When the file was written last; the start of the machine if there is none.
+absl::Time LastWrite(const std::string& path) {
+  struct stat st;
+  if (stat(path.c_str(), &st) == 0) return absl::TimeFromTimespec(st.st_mtim);
+  timespec up = {};
+  clock_gettime(CLOCK_BOOTTIME, &up);
+  return RealClock().Now() - absl::DurationFromTimespec(up);
 }
 
 }  // namespace
@@ -58,8 +71,9 @@ ExitCode Controller::Run() {
     return kExitRuntime;
   }
   const absl::Status ran = loop_->Run();
-  if (!ran.ok()) Fail(ran);
-  return Stop();
+  LOG_IF(ERROR, !ran.ok()) << "ending: " << ran.message();
+  const ExitCode stopped = Stop();
+  return ran.ok() ? stopped : kExitRuntime;
 }
 
 absl::Status Controller::Start() {
@@ -71,16 +85,14 @@ absl::Status Controller::Start() {
   admin_ = std::make_unique<Admin>(state_, *policy_, metrics_, [this](bool force) { return Detach(force); });
   LogWarnings(state_.policy);
   LATTICE_RETURN_IF_ERROR(Claim());
-  LATTICE_ASSIGN_OR_RETURN(watch_, InterfaceWatch::Create(*loop_, state_, [this] { OnAppear(); }));
+  LATTICE_ASSIGN_OR_RETURN(watch_, InterfaceWatch::Create(*loop_, state_));
   if (const absl::Duration period = WatchdogPeriod(); period != absl::InfiniteDuration()) {
     loop_->AddTimer(period, [this] {
       if (LivenessProblems(state_, RealClock().MonotonicNs()).empty()) NotifyAlive();
     });
   }
-  const absl::Status attached = Attach();
-  if (!absl::IsNotFound(attached) || !state_.options.wait_iface) return attached;
-  LOG(WARNING) << "interface " << state_.options.iface() << " is not there yet: nothing is enforced; waiting for it";
-  NotifyReady(absl::StrCat("waiting for interface ", state_.options.iface()));
+  LATTICE_RETURN_IF_ERROR(Attach());
+  watch_->Check();
   return absl::OkStatus();
 }
 
@@ -93,14 +105,15 @@ absl::Status Controller::Claim() {
 }
 
 absl::Status Controller::OpenAudit() {
+  last_record_ = LastWrite(state_.options.audit.path);
   audit::AuditFileOptions options = state_.options.audit;
   LATTICE_ASSIGN_OR_RETURN(options.boot, audit::ReadBootId());
   const auto info =
       datapath::ReadPinnedInfo(datapath::PinFolder(state_.options.datapath.pin_path, state_.options.datapath.iface));
-  if (info.ok()) {
+  if (info.ok() && !datapath::IsInterruptedStart(*info)) {
     options.rings_adopted = true;
     options.min_next_seq = std::max<uint64_t>(info->next_seq, 1);
-  } else if (!absl::IsNotFound(info.status())) {
+  } else if (!info.ok() && !absl::IsNotFound(info.status())) {
     return info.status();
   }
   EventLoop* const loop = loop_.get();
@@ -142,16 +155,14 @@ absl::Status Controller::AddSignals() {
 
 absl::Status Controller::Attach() {
   LATTICE_ASSIGN_OR_RETURN(state_.datapath, datapath::Datapath::Create(state_.options.datapath, state_.policy.rules));
+  // Also because the names of other programs can't be asked for afterwards.
+  const std::vector<datapath::HookStatus> hooks = state_.datapath->Hooks();
   LATTICE_RETURN_IF_ERROR(DropPrivileges());
   LATTICE_RETURN_IF_ERROR(RestrictSystemCalls(state_.options.seccomp));
   LATTICE_RETURN_IF_ERROR(StartThreads());
-  const std::vector<datapath::HookStatus> hooks = state_.datapath->Hooks();
+  TellGap();
   const std::string line = EnforcementLine(state_, hooks);
   LOG(INFO) << line;
-  for (const datapath::HookStatus& hook : hooks) {
-    LOG_IF(WARNING, !hook.detail.empty())
-        << datapath::HookName(hook.hook) << " of " << hook.target << ": " << hook.detail;
-  }
   NotifyReady(line);
   return absl::OkStatus();
 }
@@ -181,27 +192,23 @@ absl::Status Controller::StartThreads() {
   LATTICE_ASSIGN_OR_RETURN(state_.recorder,
                            Recorder::Create(*state_.datapath, std::move(state_.audit), std::move(options)));
   policy_->Published();
-  admin_->UpdateFollowing();
   state_.recorder->Start();
   if (state_.publisher != nullptr) state_.publisher->Start();
   return absl::OkStatus();
 }
 
-void Controller::OnAppear() {
-  const absl::Status attached = Attach();
-  if (attached.ok() || absl::IsNotFound(attached)) return;
-  LogLines(attached);
-  Fail(attached);
+void Controller::TellGap() {
+  if (state_.datapath->found_missing().empty()) return;
+  LOG(WARNING) << "while no latticed-dp ran, not in place: " << absl::StrJoin(state_.datapath->found_missing(), ", ")
+               << "; packets may have passed unjudged since " << absl::FormatTime(last_record_, absl::UTCTimeZone());
+  state_.recorder->Add(flow::LossRecord(state_.recorder->NewContext(), RealClock(), kStageUnenforced, /*count=*/0,
+                                        last_record_, RealClock().Now()));
 }
 
 void Controller::OnHangup() {
   NotifyReloading();
   const absl::Status reloaded = policy_->Reload();
-  if (state_.recorder != nullptr) {
-    state_.recorder->Reopen();
-  } else if (const absl::Status reopened = state_.audit->Reopen(); !reopened.ok()) {
-    LOG(ERROR) << "reopening the audit file: " << reopened.message();
-  }
+  state_.recorder->Reopen();
   NotifyReady(reloaded.ok() ? absl::StrCat("policy from ", state_.policy.source)
                             : absl::StrCat("reload refused: ", reloaded.message()));
 }
@@ -224,11 +231,6 @@ absl::StatusOr<std::vector<std::string>> Controller::Detach(bool force) {
 
 // Whether every record is in the audit file.
 bool Controller::StopRecords() {
-  if (state_.recorder == nullptr) {
-    const absl::Status closed = state_.audit == nullptr ? absl::OkStatus() : state_.audit->Close();
-    if (!closed.ok()) LOG(ERROR) << closed.message();
-    return true;  // there were none
-  }
   const absl::Status stopped = state_.recorder->Stop(kRecorderStop, state_.detached);
   if (stopped.ok()) return true;
   LOG(ERROR) << "not all records are in the audit file; "
@@ -246,18 +248,15 @@ ExitCode Controller::Stop() {
   }
   if (state_.detached) {
     LOG(INFO) << "stopped; nothing of ours is left on " << state_.options.iface();
-  } else if (state_.datapath != nullptr) {
+  } else if (const auto pinned = state_.datapath->RestorePins(); !pinned.ok()) {
+    LOG(ERROR) << "enforcement on " << state_.options.iface()
+               << " ends now: pins are missing and can't be made: " << pinned.status().message();
+    return kExitRuntime;
+  } else {
     LOG(INFO) << "stopped; " << state_.options.iface() << " stays enforced by the pins in "
               << state_.datapath->pin_folder() << "; " << RemovalHint(state_.options.datapath) << " removes that";
   }
-  if (failed_.has_value()) return *failed_;
   return complete ? kExitOk : kExitRuntime;
-}
-
-void Controller::Fail(const absl::Status& status) {
-  LOG(ERROR) << "ending: " << status.message();
-  failed_ = state_.datapath == nullptr ? StartExitCode(status) : kExitRuntime;
-  loop_->Stop();
 }
 
 }  // namespace lattice::dp

@@ -2,7 +2,8 @@
 //
 // The order of a start: everything is checked (preflight.h), the interface is locked, the audit file
 // and the ports are opened, and only then is something put into the kernel: policy, hooks,
-// pins (datapath.h). After that privileges go (privileges.h, seccomp.h), and the threads start:
+// pins (datapath.h), whether the interface is there already or awaited. After that privileges go (privileges.h,
+// seccomp.h), and the threads start:
 //
 //   main       this class: signals, netlink, admin socket, metrics, policies
 //   recorder   rings -> audit file, the sweep (recorder.h)
@@ -48,14 +49,14 @@ class Controller {
   absl::Status AddSignals();
   absl::Status Attach();
   absl::Status StartThreads();
-  void OnAppear();
+  void TellGap();
   void OnHangup();
   absl::StatusOr<std::vector<std::string>> Detach(bool force);
   bool StopRecords();
   ExitCode Stop();
-  void Fail(const absl::Status& status);
 
   DaemonState state_;
+  absl::Time last_record_;  // of the daemon before us, about when it ended
   std::unique_ptr<EventLoop> loop_;
   DaemonMetrics metrics_;
   std::unique_ptr<PolicyControl> policy_;
@@ -64,7 +65,6 @@ class Controller {
   std::unique_ptr<http::Server> metrics_server_;
   std::unique_ptr<http::Server> admin_server_;
   std::unique_ptr<InterfaceWatch> watch_;
-  std::optional<ExitCode> failed_;  // why the loop was stopped, if not by a signal
 };
 
 }  // namespace lattice::dp

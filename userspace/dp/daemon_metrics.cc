@@ -6,7 +6,6 @@
 #include <map>
 #include <utility>
 
-#include "userspace/dp/health.h"
 #include "userspace/dp/version.h"
 #include "userspace/flow/names.h"
 
@@ -66,6 +65,10 @@ void DaemonMetrics::Declare() {
   enforcing_ = registry_.Declare(Type::kGauge, "lattice_dp_enforcing",
                                  "1 if the kernel has our program at the hook, in enforce mode, with a policy.",
                                  {"iface", "hook"});
+  foreign_ = registry_.Declare(Type::kGauge, "lattice_dp_foreign_programs",
+                               "Programs of others in front of ours at the hook; what they pass for good we never see.",
+                               {"iface", "hook"});
+  mode_ = registry_.Declare(Type::kGauge, "lattice_dp_mode", "1; the label is --mode: audit drops nothing.", {"mode"});
   audit_lost_ =
       registry_.Declare(Type::kCounter, "lattice_dp_audit_lost_total",
                         "Records that do not exist one by one; a loss record in the stream tells of each.", {"stage"});
@@ -94,7 +97,6 @@ void DaemonMetrics::Declare() {
 void DaemonMetrics::Collect(metrics::Collection& out) const {
   CollectHooks(out);
   CollectRecords(out);
-  if (state_.datapath == nullptr) return;
   out.Set(generation_, {}, state_.datapath->receipt().generation);
   out.Set(policy_info_, {state_.datapath->receipt().hash}, 1);
   const auto stats = state_.datapath->ReadStats();
@@ -108,15 +110,19 @@ void DaemonMetrics::Collect(metrics::Collection& out) const {
 
 // Several cgroups share a hook name: it enforces if all of them do.
 void DaemonMetrics::CollectHooks(metrics::Collection& out) const {
+  out.Set(mode_, {std::string(flow::ModeName(state_.options.datapath.mode))}, 1);
   std::map<metrics::LabelValues, bool> enforcing;
-  for (const datapath::HookStatus& hook : CurrentHooks(state_)) {
+  std::map<metrics::LabelValues, size_t> foreign;
+  for (const datapath::HookStatus& hook : state_.datapath->Hooks()) {
     const bool on_interface = hook.hook == LAT_HOOK_TC_EGRESS || hook.hook == LAT_HOOK_TC_INGRESS;
     const metrics::LabelValues labels = {on_interface ? state_.options.iface() : "*",
                                          std::string(datapath::HookName(hook.hook))};
     auto [it, first] = enforcing.try_emplace(labels, true);
     it->second = it->second && hook.enforcing && !state_.detached;
+    foreign[labels] += hook.foreign_before.size();
   }
   for (const auto& [labels, on] : enforcing) out.Set(enforcing_, labels, on ? 1 : 0);
+  for (const auto& [labels, count] : foreign) out.Set(foreign_, labels, static_cast<double>(count));
 }
 
 void DaemonMetrics::CollectTraffic(const datapath::Stats& stats, metrics::Collection& out) const {
@@ -168,19 +174,16 @@ void DaemonMetrics::CollectRecords(metrics::Collection& out) const {
   for (const absl::string_view stage : audit::LossCounters::kStages) {
     out.Count(audit_lost_, {std::string(stage)}, audit.lost.Of(stage));
   }
+  out.Count(audit_lost_, {std::string(flow::kStageDeniedTable)}, state_.recorder->lost().denied_table);
+  out.Count(audit_lost_, {std::string(flow::kStageUntracked)}, state_.recorder->lost().untracked);
   out.Set(audit_failing_, {}, state_.disk_failing ? 1 : 0);
   out.Count(audit_errors_, {"sync"}, audit.sync_failures);
   out.Count(audit_errors_, {"write"}, audit.write_failures);
   out.Count(audit_errors_, {"damage"}, audit.damages);
-  if (state_.recorder != nullptr) {
-    out.Count(audit_lost_, {std::string(flow::kStageDeniedTable)}, state_.recorder->lost().denied_table);
-    out.Count(audit_lost_, {std::string(flow::kStageUntracked)}, state_.recorder->lost().untracked);
-    out.Count(audit_errors_, {"sweep"}, state_.recorder->counters().sweep_failures);
-    out.Count(audit_errors_, {"ring_malformed"}, state_.recorder->counters().ring_malformed);
-  }
+  out.Count(audit_errors_, {"sweep"}, state_.recorder->counters().sweep_failures);
+  out.Count(audit_errors_, {"ring_malformed"}, state_.recorder->counters().ring_malformed);
   if (state_.options.nats.urls.empty()) return;
-  out.Set(nats_connected_, {}, state_.sink != nullptr && state_.sink->is_connected() ? 1 : 0);
-  if (state_.publisher == nullptr) return;
+  out.Set(nats_connected_, {}, state_.sink->is_connected() ? 1 : 0);
   const audit::PublisherCounters& published = state_.publisher->counters();
   out.Count(nats_published_, {"ok"}, published.published);
   out.Count(nats_published_, {"failed"}, published.failed);

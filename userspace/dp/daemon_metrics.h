@@ -37,7 +37,7 @@ class DaemonMetrics {
   metrics::Registry registry_;
   metrics::FamilyId packets_, wire_packets_, bytes_, denied_packets_;
   metrics::FamilyId flows_started_, flows_ended_, table_entries_, table_capacity_, map_errors_, rule_hits_;
-  metrics::FamilyId generation_, policy_info_, enforcing_;
+  metrics::FamilyId generation_, policy_info_, enforcing_, foreign_, mode_;
   metrics::FamilyId audit_lost_, audit_written_, audit_failing_, audit_errors_, nats_connected_, nats_published_,
       spool_;
   metrics::Histogram* apply_seconds_;

@@ -12,7 +12,6 @@ constexpr int64_t kStuckNs = 30'000'000'000;
 }  // namespace
 
 Reasons LivenessProblems(const DaemonState& state, int64_t now_ns) {
-  if (state.recorder == nullptr) return {};
   const int64_t alive_ns = state.recorder->counters().alive_ns;
   if (now_ns - alive_ns < kStuckNs) return {};
   return {absl::StrCat("the recorder has been stuck for ", (now_ns - alive_ns) / 1'000'000'000, " s")};
@@ -21,7 +20,7 @@ Reasons LivenessProblems(const DaemonState& state, int64_t now_ns) {
 Reasons ReadinessProblems(const DaemonState& state, int64_t now_ns) {
   Reasons reasons = LivenessProblems(state, now_ns);
   const bool audit_mode = state.options.datapath.mode == LAT_MODE_AUDIT;
-  for (const datapath::HookStatus& hook : CurrentHooks(state)) {
+  for (const datapath::HookStatus& hook : state.datapath->Hooks()) {
     if (hook.attached && (hook.enforcing || audit_mode)) continue;
     reasons.push_back(absl::StrCat(datapath::HookName(hook.hook), " of ", hook.target, " is not in place",
                                    hook.detail.empty() ? "" : ": ", hook.detail));
@@ -30,25 +29,6 @@ Reasons ReadinessProblems(const DaemonState& state, int64_t now_ns) {
     reasons.push_back(absl::StrCat("the audit file cannot be written: ", state.options.audit.path));
   if (state.detached) reasons.push_back("detached, about to end");
   return reasons;
-}
-
-std::vector<datapath::HookStatus> CurrentHooks(const DaemonState& state) {
-  if (state.datapath != nullptr) return state.datapath->Hooks();
-  std::vector<datapath::HookStatus> hooks;
-  const auto add = [&](lat_hook hook, const std::string& target) {
-    datapath::HookStatus status;
-    status.hook = hook;
-    status.target = target;
-    status.detail = absl::StrCat("waiting for interface ", state.options.iface());
-    hooks.push_back(std::move(status));
-  };
-  add(LAT_HOOK_TC_EGRESS, state.options.iface());
-  add(LAT_HOOK_TC_INGRESS, state.options.iface());
-  for (const std::string& cgroup : state.options.datapath.cgroups) {
-    add(LAT_HOOK_CGROUP_EGRESS, cgroup);
-    add(LAT_HOOK_CGROUP_INGRESS, cgroup);
-  }
-  return hooks;
 }
 
 }  // namespace lattice::dp

@@ -5,7 +5,6 @@
 #include <string>
 #include <vector>
 
-#include "userspace/datapath/hooks.h"
 #include "userspace/dp/state.h"
 
 namespace lattice::dp {
@@ -17,9 +16,6 @@ using Reasons = std::vector<std::string>;
 Reasons LivenessProblems(const DaemonState& state, int64_t now_ns);
 // Something that is promised does not hold now: a hook is not in place, records are not written.
 Reasons ReadinessProblems(const DaemonState& state, int64_t now_ns);
-
-// The kernel's answer, or, while there is no interface yet, every wanted hook as not attached.
-std::vector<datapath::HookStatus> CurrentHooks(const DaemonState& state);
 
 }  // namespace lattice::dp
 

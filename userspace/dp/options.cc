@@ -90,6 +90,7 @@ constexpr uint32_t kMostFlows = 16 << 20;
 
 void Datapath(Problems& problems, const FlagValues& flags, datapath::Options* out) {
   out->iface = flags.iface;
+  out->wait_iface = flags.wait_iface;
   out->cgroups = flags.cgroups;
   out->version = Version();
   out->pin_path = flags.pin_path;
@@ -219,7 +220,6 @@ absl::StatusOr<Options> MakeOptions(const FlagValues& flags, const HostFacts& ho
   out.instance = host.instance;
   Datapath(problems, flags, &out.datapath);
   out.policy = {flags.rules, flags.egress_default_deny, flags.ingress_default_deny, flags.policy_file};
-  out.wait_iface = flags.wait_iface;
   Audit(problems, flags, host, &out);
   Nats(problems, flags, host, &out.nats);
   out.metrics_addr = flags.metrics_addr;

@@ -31,7 +31,6 @@ struct Options {
   std::string instance;  // datapath::InstanceName(iface)
   datapath::Options datapath;
   PolicyOptions policy;
-  bool wait_iface = false;
   audit::AuditFileOptions audit;   // boot, min_next_seq and rings_adopted are for the controller
   bool make_audit_folder = false;  // the path is our default
   nats::Options nats;              // no urls: no publishing

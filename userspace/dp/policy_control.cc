@@ -12,6 +12,11 @@
 #include "userspace/policy/compiler.h"
 
 namespace lattice::dp {
+namespace {
+
+constexpr absl::Duration kRetry = absl::Seconds(1);
+
+}  // namespace
 
 absl::StatusOr<CheckReport> CheckPolicy(const LoadedPolicy& policy, uint64_t memory_bytes) {
   const policy::RuleSet& rules = policy.rules;
@@ -57,11 +62,6 @@ absl::Status PolicyControl::Reload() {
 
 absl::StatusOr<datapath::Receipt> PolicyControl::ApplyText(absl::string_view text, const std::string& name,
                                                            std::vector<std::string>* warnings) {
-  if (state_.datapath == nullptr) {
-    return absl::FailedPreconditionError(absl::StrCat("waiting for interface ", state_.options.iface(),
-                                                      ": there is nothing to apply a policy to yet; change the policy "
-                                                      "file instead"));
-  }
   auto policy = source_.FromText(text, name);
   absl::Status status = policy.status();
   if (status.ok()) {
@@ -82,16 +82,15 @@ absl::StatusOr<CheckReport> PolicyControl::Check(absl::string_view text, const s
 }
 
 absl::Status PolicyControl::Apply(LoadedPolicy policy) {
-  if (state_.datapath != nullptr) {
-    if (closed()) {
-      return absl::FailedPreconditionError(
-          "everything is denied while the audit file can't be written (--audit-disk-full=deny): repair the disk first");
-    }
-    LATTICE_RETURN_IF_ERROR(Publish(policy.rules));
+  if (closed()) {
+    return absl::FailedPreconditionError(
+        "everything is denied while the audit file can't be written (--audit-disk-full=deny): repair the disk first");
   }
+  LATTICE_RETURN_IF_ERROR(Publish(policy.rules));
+  denying_ = false;
   LogWarnings(policy);
   state_.policy = std::move(policy);
-  if (state_.datapath != nullptr) Published();
+  Published();
   return absl::OkStatus();
 }
 
@@ -122,19 +121,24 @@ bool PolicyControl::closed() const {
 }
 
 void PolicyControl::DiskFailing(bool failing) {
-  if (state_.disk_failing == failing) return;
   state_.disk_failing = failing;
-  if (state_.options.audit.disk_full != audit::DiskFull::kDenyNew || state_.datapath == nullptr) return;
-  const absl::Status published = Publish(failing ? DenyEverything() : state_.policy.rules);
+  FollowDisk();
+}
+
+void PolicyControl::FollowDisk() {
+  if (closed() == denying_) return;
+  const absl::Status published = Publish(closed() ? DenyEverything() : state_.policy.rules);
   if (!published.ok()) {
     metrics_.PolicyRefused();
-    LOG(ERROR) << (failing ? "cannot deny everything although the audit file can't be written: "
-                           : "cannot open up again after the disk failure: ")
+    LOG(ERROR) << (closed() ? "cannot deny everything although the audit file can't be written, tried again: "
+                            : "cannot open up again after the disk failure, tried again: ")
                << published.message();
+    loop_.AddOnce(kRetry, [this] { FollowDisk(); });
     return;
   }
-  LOG(WARNING) << (failing ? "everything is denied until the audit file can be written again"
-                           : "the audit file can be written, the policy is in force again");
+  denying_ = closed();
+  LOG(WARNING) << (denying_ ? "everything is denied until the audit file can be written again"
+                            : "the audit file can be written, the policy is in force again");
   Published();
 }
 

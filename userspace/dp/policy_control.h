@@ -39,9 +39,9 @@ class PolicyControl {
 
   const PolicySource& source() const { return source_; }
 
-  // SIGHUP: flags and file again. While there is no interface yet, what will be enforced changes.
+  // SIGHUP: flags and file again.
   absl::Status Reload();
-  // The admin socket: `text` is the whole policy until the next reload. FailedPrecondition without interface.
+  // The admin socket: `text` is the whole policy until the next reload.
   absl::StatusOr<datapath::Receipt> ApplyText(absl::string_view text, const std::string& name,
                                               std::vector<std::string>* warnings);
   absl::StatusOr<CheckReport> Check(absl::string_view text, const std::string& name) const;
@@ -54,12 +54,14 @@ class PolicyControl {
  private:
   absl::Status Apply(LoadedPolicy policy);
   absl::Status Publish(const policy::RuleSet& rules);
+  void FollowDisk();
   bool closed() const;
 
   EventLoop& loop_;
   DaemonState& state_;
   DaemonMetrics& metrics_;
   const PolicySource source_;
+  bool denying_ = false;  // what is in force is DenyEverything
 };
 
 // A WARNING line for each of policy.warnings.

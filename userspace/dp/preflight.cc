@@ -10,7 +10,9 @@
 #include "userspace/audit/segment.h"
 #include "userspace/base/file.h"
 #include "userspace/base/status.h"
+#include "userspace/datapath/lock.h"
 #include "userspace/datapath/probe.h"
+#include "userspace/dp/policy_control.h"
 #include "userspace/dp/privileges.h"
 
 namespace lattice::dp {
@@ -45,12 +47,16 @@ absl::Status StatusOf(const datapath::Check& check) {
   return absl::Status(CodeOf(check), absl::StrCat(check.name, ": ", check.detail, "; ", check.remedy));
 }
 
+// Where another daemon is at work, what is wrong with its pins is its business: that alone is told.
 // Without the capabilities nothing else can be asked of the kernel: then they alone are named.
 void CheckHost(const Options& options, Findings* findings) {
+  if (const absl::Status free = datapath::InterfaceLock::CheckFree(options.iface()); !free.ok()) {
+    return findings->Add(free);
+  }
   std::vector<datapath::Check> failed;
   for (datapath::Check& check : datapath::Probe(options.datapath)) {
     if (check.ok || !check.fatal) continue;
-    if (check.name == "interface.exists" && options.wait_iface) continue;
+    if (check.name == "interface.exists" && options.datapath.wait_iface) continue;
     failed.push_back(std::move(check));
   }
   const auto is_capability = [](const datapath::Check& check) { return absl::StartsWith(check.name, "capability."); };
@@ -100,7 +106,10 @@ absl::StatusOr<LoadedPolicy> Preflight(const Options& options, const PolicySourc
   Findings findings;
   absl::StatusOr<LoadedPolicy> policy = source.Load();
   findings.Add(policy.status());
-  if (policy.ok()) CheckFile("--policy-file", options.policy.file, &findings);
+  if (policy.ok()) {
+    CheckFile("--policy-file", options.policy.file, &findings);
+    findings.Add(CheckPolicy(*policy, options.datapath.policy_memory_bytes).status());
+  }
   CheckHost(options, &findings);
   CheckAudit(options, &findings);
   CheckFiles(options, &findings);

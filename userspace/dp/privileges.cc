@@ -56,7 +56,9 @@ absl::Status CheckAccess(const std::string& path, int mode) {
   const int error = faccessat(AT_FDCWD, path.c_str(), mode, AT_EACCESS) == 0 ? 0 : errno;
   LATTICE_RETURN_IF_ERROR(SetCaps(before, "restoring the capabilities after an access test"));
   if (error == 0) return absl::OkStatus();
-  return ErrnoStatus(error, absl::StrCat(mode & W_OK ? "writing to " : "reading ", path));
+  const absl::Status status = ErrnoStatus(error, absl::StrCat(mode & W_OK ? "writing to " : "reading ", path));
+  if (error != EROFS) return status;
+  return absl::Status(status.code(), absl::StrCat(status.message(), " (in a unit: ReadWritePaths= has to name it)"));
 }
 
 absl::Status CheckSingleThread() {

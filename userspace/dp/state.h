@@ -1,6 +1,6 @@
 // What the daemon's main-thread parts (controller, admin socket, metrics) look at
-// together. Owned by the controller; main thread only, but for the members that say
-// otherwise in their own headers.
+// together. All of it is there once the event loop runs. Owned by the controller; main
+// thread only, but for the members that say otherwise in their own headers.
 #ifndef USERSPACE_DP_STATE_H_
 #define USERSPACE_DP_STATE_H_
 
@@ -25,7 +25,7 @@ struct DaemonState {
   absl::Time started;
   std::string metrics_address;  // with the actual port; empty: none
 
-  LoadedPolicy policy;  // in force, or to be once the interface is there
+  LoadedPolicy policy;  // in force
   absl::Time policy_applied;
 
   // The audit file cannot be written; with --audit-disk-full=deny everything is denied meanwhile.
@@ -33,15 +33,13 @@ struct DaemonState {
   bool detached = false;
 
   // In the order of use: what is below uses what is above, and goes first.
-  std::unique_ptr<datapath::Datapath> datapath;  // null while the interface has never been there
-  std::unique_ptr<NatsSink> sink;                // null without --nats-url, and until attached
-  std::unique_ptr<audit::Publisher> publisher;   // as sink
-  std::unique_ptr<audit::AuditFile> audit;       // until the recorder takes it
-  std::unique_ptr<Recorder> recorder;            // null until attached
+  std::unique_ptr<datapath::Datapath> datapath;
+  std::unique_ptr<NatsSink> sink;               // null without --nats-url
+  std::unique_ptr<audit::Publisher> publisher;  // as sink
+  std::unique_ptr<audit::AuditFile> audit;      // until the recorder takes it
+  std::unique_ptr<Recorder> recorder;
 
-  const audit::AuditFileCounters& audit_counters() const {
-    return recorder != nullptr ? recorder->audit_counters() : audit->counters();
-  }
+  const audit::AuditFileCounters& audit_counters() const { return recorder->audit_counters(); }
 };
 
 }  // namespace lattice::dp

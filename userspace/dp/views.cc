@@ -8,6 +8,7 @@
 #include "absl/time/time.h"
 #include "nlohmann/json.hpp"
 #include "userspace/base/clock.h"
+#include "userspace/base/status.h"
 #include "userspace/dp/health.h"
 #include "userspace/dp/hook_json.h"
 #include "userspace/dp/version.h"
@@ -33,29 +34,26 @@ const char* Default(bool deny) {
 
 std::string StateWord(const DaemonState& state, bool all_attached) {
   if (state.detached) return "detached";
-  if (state.datapath == nullptr) return "waiting";
   if (!all_attached) return "not enforcing";
   return state.options.datapath.mode == LAT_MODE_AUDIT ? "auditing" : "enforcing";
 }
 
 Json PolicySummary(const DaemonState& state, uint64_t refused) {
   const policy::RuleSet& rules = state.policy.rules;
-  Json json = {{"source", state.policy.source},
-               {"egressRules", rules.egress.size()},
-               {"ingressRules", rules.ingress.size()},
-               {"egressDefault", Default(rules.egress_default_deny)},
-               {"ingressDefault", Default(rules.ingress_default_deny)},
-               {"refused", refused}};
-  if (state.datapath == nullptr) return json;
   const datapath::Receipt& receipt = state.datapath->receipt();
-  json["generation"] = receipt.generation;
-  json["hash"] = receipt.hash;
-  json["prefixes"] = receipt.prefixes;
-  json["bytes"] = receipt.bytes;
-  json["lookup"] = receipt.lookup;
-  json["applyMs"] = receipt.apply_ms;
-  json["applied"] = Rfc3339(state.policy_applied);
-  return json;
+  return {{"source", state.policy.source},
+          {"egressRules", rules.egress.size()},
+          {"ingressRules", rules.ingress.size()},
+          {"egressDefault", Default(rules.egress_default_deny)},
+          {"ingressDefault", Default(rules.ingress_default_deny)},
+          {"refused", refused},
+          {"generation", receipt.generation},
+          {"hash", receipt.hash},
+          {"prefixes", receipt.prefixes},
+          {"bytes", receipt.bytes},
+          {"lookup", receipt.lookup},
+          {"applyMs", receipt.apply_ms},
+          {"applied", Rfc3339(state.policy_applied)}};
 }
 
 Json TrafficJson(const datapath::Stats& stats, bool with_cgroups) {
@@ -95,12 +93,9 @@ Json TableJson(const datapath::TableUse& use) {
 
 Json AuditJson(const DaemonState& state) {
   const audit::AuditFileCounters& counters = state.audit_counters();
-  Json lost;
+  Json lost = {{"denied_table", state.recorder->lost().denied_table.load()},
+               {"untracked", state.recorder->lost().untracked.load()}};
   for (const absl::string_view stage : audit::LossCounters::kStages) lost[std::string(stage)] = counters.lost.Of(stage);
-  if (state.recorder != nullptr) {
-    lost["denied_table"] = state.recorder->lost().denied_table.load();
-    lost["untracked"] = state.recorder->lost().untracked.load();
-  }
   return {{"path", state.options.audit.path},
           {"node", state.options.audit.node},
           {"agent", state.options.audit.agent_id},
@@ -112,7 +107,6 @@ Json AuditJson(const DaemonState& state) {
 
 Json NatsJson(const DaemonState& state) {
   if (state.options.nats.urls.empty()) return nullptr;
-  if (state.sink == nullptr) return {{"connected", false}, {"error", "not started"}};
   const audit::PublisherCounters& counters = state.publisher->counters();
   return {{"connected", state.sink->is_connected()}, {"server", state.sink->server()},
           {"error", state.sink->last_error()},       {"reconnects", state.sink->reconnects()},
@@ -138,7 +132,7 @@ Json CheckLine(const char* name, bool ok, std::string detail, std::string remedy
 std::string StatusJson(const DaemonState& state, uint64_t policies_refused) {
   bool all_attached = true;
   Json hooks = Json::array();
-  for (const datapath::HookStatus& hook : CurrentHooks(state)) {
+  for (const datapath::HookStatus& hook : state.datapath->Hooks()) {
     all_attached = all_attached && hook.attached;
     hooks.push_back(HookJson(hook));
   }
@@ -156,7 +150,6 @@ std::string StatusJson(const DaemonState& state, uint64_t policies_refused) {
                {"nats", NatsJson(state)},
                {"metrics", state.metrics_address},
                {"cgroups", state.options.datapath.cgroups}};
-  if (state.datapath == nullptr) return Print(json);
   json["pins"] = state.datapath->pin_folder();
   json["adopted"] = state.datapath->adopted();
   const auto stats = state.datapath->ReadStats();
@@ -173,15 +166,10 @@ std::string StatusJson(const DaemonState& state, uint64_t policies_refused) {
 
 absl::StatusOr<std::string> PolicyJson(const DaemonState& state) {
   const policy::RuleSet& rules = state.policy.rules;
-  std::vector<datapath::RuleHits> hits;
-  if (state.datapath != nullptr) {
-    auto stats = state.datapath->ReadStats();
-    if (!stats.ok()) return stats.status();
-    hits = std::move(stats->rules);
-  }
+  LATTICE_ASSIGN_OR_RETURN(const datapath::Stats stats, state.datapath->ReadStats());
   Json list = Json::array();
-  for (const policy::Rule& rule : rules.egress) list.push_back(RuleJson(rule, false, hits, list.size()));
-  for (const policy::Rule& rule : rules.ingress) list.push_back(RuleJson(rule, true, hits, list.size()));
+  for (const policy::Rule& rule : rules.egress) list.push_back(RuleJson(rule, false, stats.rules, list.size()));
+  for (const policy::Rule& rule : rules.ingress) list.push_back(RuleJson(rule, true, stats.rules, list.size()));
   Json json = PolicySummary(state, 0);
   json.erase("refused");
   json["text"] = policy::Print(rules);
@@ -191,7 +179,7 @@ absl::StatusOr<std::string> PolicyJson(const DaemonState& state) {
 
 std::string DoctorJson(const DaemonState& state) {
   Json checks = Json::array();
-  for (const datapath::HookStatus& hook : CurrentHooks(state)) {
+  for (const datapath::HookStatus& hook : state.datapath->Hooks()) {
     checks.push_back({{"name", absl::StrCat("daemon.hook.", datapath::HookName(hook.hook))},
                       {"ok", hook.attached},
                       {"detail", absl::StrCat(hook.target, ": ", hook.attached ? "in place" : hook.detail)},
@@ -203,9 +191,8 @@ std::string DoctorJson(const DaemonState& state) {
   checks.push_back(CheckLine("daemon.audit", !state.disk_failing, state.options.audit.path,
                              "free space, or repair the file system; latticed-dp goes on by itself"));
   if (!state.options.nats.urls.empty()) {
-    const bool connected = state.sink != nullptr && state.sink->is_connected();
-    const std::string error = state.sink == nullptr ? "not started" : state.sink->last_error();
-    checks.push_back(CheckLine("daemon.nats", connected, connected ? state.sink->server() : error,
+    const bool connected = state.sink->is_connected();
+    checks.push_back(CheckLine("daemon.nats", connected, connected ? state.sink->server() : state.sink->last_error(),
                                "records wait in the audit file; repair the server or the credentials"));
   }
   return Print({{"checks", std::move(checks)},

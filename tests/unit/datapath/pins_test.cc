@@ -6,6 +6,7 @@
 #include "tests/testing/temp_dir.h"
 #include "userspace/base/file.h"
 #include "userspace/datapath/bpffs.h"
+#include "userspace/datapath/kernel_object.h"
 #include "userspace/datapath/options.h"
 
 namespace lattice::datapath {
@@ -19,6 +20,8 @@ using ::testing::Not;
 
 TEST(Pins, NamesAreTheDocumentedOnes) {
   EXPECT_EQ(PinFolder(kDefaultPinPath, "wg0"), "/sys/fs/bpf/lattice/wg0");
+  EXPECT_EQ(PinFolder(kDefaultPinPath, "wg0.5"), "/sys/fs/bpf/lattice/wg0:5") << "bpffs takes no dot";
+  EXPECT_EQ(InterfaceOfFolder("wg0:5"), "wg0.5");
   EXPECT_EQ(LinkPinName("tc_egress"), "link_tc_egress");
   EXPECT_EQ(CgroupLinkPinName(2, "ingress"), "link_cgroup2_ingress");
   EXPECT_TRUE(IsLinkPin("link_tc_egress"));
@@ -46,6 +49,12 @@ TEST(Pins, TheRemedyIsTheCommandThatFindsThesePins) {
   EXPECT_THAT(DetachRemedy("wg0", kDefaultPinPath), HasSubstr("lattice dp detach --iface wg0`"));
   EXPECT_THAT(DetachRemedy("wg0", kDefaultPinPath), Not(HasSubstr("--pin-path")));
   EXPECT_THAT(DetachRemedy("wg0", "/sys/fs/bpf/x"), HasSubstr("--iface wg0 --pin-path /sys/fs/bpf/x`"));
+}
+
+TEST(KernelObject, AReadOnlyFileSystemIsTheUnitsMatter) {
+  const absl::Status status = BpfError(EROFS, "pinning /sys/fs/bpf/x");
+  EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("ReadWritePaths="));
 }
 
 TEST(Bpffs, AnOrdinaryFileSystemIsRefusedWithTheMountCommand) {
