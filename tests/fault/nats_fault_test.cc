@@ -4,8 +4,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "tests/fault/fault_test.h"
+#include "tests/testing/certificates.h"
 #include "tests/testing/nats_server.h"
 #include "tests/testing/seed.h"
+#include "tests/testing/temp_dir.h"
+#include "userspace/base/file.h"
 
 namespace lattice::testing {
 namespace {
@@ -75,6 +78,76 @@ class NatsFaultTest : public FaultTest {
   std::unique_ptr<NatsSubscriber> subscriber_;
   std::map<std::string, int> times_;
 };
+
+// The daemon has dropped its privileges and confined itself by the time it connects again: it still must read
+// its secrets, resolve names, shake hands and rotate its file.
+class NatsLoginTest : public NatsFaultTest {
+ protected:
+  // Publishes through a restart of the server and through rotations of the file.
+  void ExpectPublishesWith(const NatsServerOptions& options, std::vector<std::string> args,
+                           const std::string& subscriber_url, const std::string& ca = "") {
+    ASSERT_TRUE(server_->Stop().ok());
+    server_->options() = options;
+    ASSERT_TRUE(server_->Restart().ok());
+    args.insert(args.end(), {"--egress-allow=192.0.2.0/24", "--flow-idle-timeout=1h", "--audit-rotate-size=64KiB"});
+    ASSERT_NO_FATAL_FAILURE(StartDp(std::move(args)));
+    EXPECT_TRUE(WaitUntil([&] { return Connected() == 1; })) << dp_->log();
+    EXPECT_TRUE(WaitUntil([&] { return dp_->Scrape().Sum("lattice_dp_spool_records") == 0; }));
+    ASSERT_TRUE(server_->Stop().ok());
+    const size_t before = IdsInFile().size();
+    Send("192.0.2.9", 1000, 10'000, 500);
+    WaitForFile(500);
+    ASSERT_TRUE(server_->Restart().ok());
+    absl::StatusOr<std::unique_ptr<NatsSubscriber>> subscriber = absl::UnknownError("");
+    ns_->Run([&] { subscriber = NatsSubscriber::Subscribe(subscriber_url, kSubject, ca); });
+    ASSERT_TRUE(subscriber.ok()) << subscriber.status();
+    std::set<std::string> seen;
+    EXPECT_TRUE(WaitUntil([&] {
+      while (std::optional<NatsMessage> message = (*subscriber)->Next(absl::Milliseconds(50))) {
+        seen.insert(AuditRecord::Parse(message->payload)["eventId"]);
+      }
+      return seen.size() >= IdsInFile().size() - before;
+    })) << seen.size()
+        << " arrived\n"
+        << dp_->log();
+    size_t segments = 0;
+    for (const std::string& name : FolderEntries(dp_->File("."))) {
+      segments += name.find(".jsonl") != std::string::npos;
+    }
+    EXPECT_GT(segments, 2u) << "the file was to be rotated meanwhile";
+    EXPECT_EQ(dp_->Stop(), 0) << dp_->log();
+  }
+  std::string Secret(const std::string& name, const std::string& text) {
+    EXPECT_TRUE(WriteFileAtomically(dir_.File(name), text, 0600).ok());
+    return dir_.File(name);
+  }
+
+  TempDir dir_;
+};
+
+TEST_F(NatsLoginTest, ByPasswordOverTlsWithACertificateOfOurOwn) {
+  ASSERT_TRUE(MakeCertificates(dir_.path()).ok());
+  NatsServerOptions options = server_->options();
+  options.user = "dp";
+  options.password = "secret";
+  options.tls_cert_file = dir_.File("server.pem");
+  options.tls_key_file = dir_.File("server.key");
+  const std::string port = absl::StrCat(server_->port());
+  ExpectPublishesWith(options,
+                      {"--nats-url=tls://127.0.0.1:" + port, "--nats-user=dp",
+                       "--nats-password-file=" + Secret("password", "secret\n"), "--nats-tls-ca=" + dir_.File("ca.pem"),
+                       "--nats-tls-cert=" + dir_.File("client.pem"), "--nats-tls-key=" + dir_.File("client.key")},
+                      "tls://dp:secret@127.0.0.1:" + port, dir_.File("ca.pem"));
+}
+
+TEST_F(NatsLoginTest, ByTokenAtAServerFoundByName) {
+  NatsServerOptions options = server_->options();
+  options.token = "sesame";
+  const std::string port = absl::StrCat(server_->port());
+  ExpectPublishesWith(options,
+                      {"--nats-url=nats://localhost:" + port, "--nats-token-file=" + Secret("token", "sesame\n")},
+                      "nats://sesame@127.0.0.1:" + port);
+}
 
 TEST_F(NatsFaultTest, RecordsOfTheTimeBeforeNatsIsThereArriveOnceItIs) {
   ASSERT_TRUE(server_->Stop().ok());

@@ -75,10 +75,10 @@ void NatsSink::LogEvents() {
   if (connection_ == nullptr) return;
   for (const nats::Event& event : connection_->TakeEvents()) {
     if (event.kind == nats::Event::Kind::kConnected) {
-      LOG(INFO) << "NATS: " << event.text;
+      LOG(INFO) << event.text;
       last_error_.clear();
     } else {
-      LOG(WARNING) << "NATS: " << event.text << "; records wait in the audit file";
+      LOG(WARNING) << event.text << "; records wait in the audit file";
       last_error_ = event.text;
     }
   }

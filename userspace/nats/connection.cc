@@ -196,8 +196,9 @@ class Session {
     const char* detail = nullptr;
     const natsStatus status = natsConnection_GetLastError(connection_, &detail);
     if (status == NATS_OK) return "closed by the server";
-    return RedactUrls(absl::StrCat(natsStatus_GetText(status), detail == nullptr || *detail == '\0' ? "" : ": ",
-                                   detail == nullptr ? "" : detail));
+    const absl::string_view text = natsStatus_GetText(status);
+    if (detail == nullptr || *detail == '\0' || text == detail) return std::string(text);
+    return RedactUrls(absl::StrCat(text, ": ", detail));
   }
 
  private:
