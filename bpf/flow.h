@@ -168,8 +168,7 @@ LAT_FUNCTION int lat_flow_start(struct __sk_buff* skb, struct lat_packet* packet
   lat_u64 now = bpf_jiffies64(), now_ns = bpf_ktime_get_ns();
   struct lat_flow fresh = {};
   struct lat_record* record = bpf_ringbuf_reserve(&flow_ring, sizeof(*record), 0);
-  lat_u32 no_reply = !packet->begins || lat_is_audited_answer(packet, now);
-  lat_flow_begin(skb, &fresh, packet, judgement, no_reply, now, now_ns);
+  lat_flow_begin(skb, &fresh, packet, judgement, !packet->begins, now, now_ns);
   fresh.generation = judgement->generation;
   lat_u32 egress = packet->direction == LAT_EGRESS;
   fresh.packets[LAT_EGRESS] = egress;
@@ -208,13 +207,25 @@ LAT_FUNCTION int lat_flow_start(struct __sk_buff* skb, struct lat_packet* packet
   return 0;
 }
 
+/* What the policy has to say of a packet that no living flow covers. */
+LAT_FUNCTION int lat_flow_judge(const struct lat_packet* packet, struct lat_judgement* judgement) {
+  if (!packet || !judgement) return 0;
+  lat_policy_judge(packet, packet->direction, judgement);
+  if (lat_is_audited_answer(packet)) {
+    judgement->verdict = LAT_DENY;
+    judgement->reason = LAT_REASON_REPLY;
+    judgement->rule = 0;
+  }
+  return 0;
+}
+
 /* A packet that finds an entry without a living flow: `ended` says why the one
  * in it is over, or it is vacant. */
 LAT_FUNCTION int lat_flow_restart(struct __sk_buff* skb, struct lat_packet* packet, struct lat_flow* flow,
                                   lat_u32 ended, struct lat_judgement* judgement) {
   if (!packet || !flow || !judgement) return 0;
   lat_u64 now = bpf_jiffies64(), now_ns = bpf_ktime_get_ns();
-  lat_policy_judge(packet, packet->direction, judgement);
+  lat_flow_judge(packet, judgement);
   lat_u32 allowed = judgement->verdict == LAT_ALLOW;
   if (lat_flow_claim(flow, LAT_CLAIM_HELD)) {
     if (allowed) lat_flow_take_packet(flow, packet, now);
@@ -237,8 +248,7 @@ LAT_FUNCTION int lat_flow_restart(struct __sk_buff* skb, struct lat_packet* pack
     /* Who was refused may be answered only after asking again by a new connection. */
     lat_u32 remembers = (flags & LAT_FLOW_VACANT) && (flags & LAT_FLOW_NO_REPLY) && !ended;
     lat_u32 opens = packet->direction == LAT_EGRESS || (packet->key.proto == 6 && packet->begins);
-    lat_u32 no_reply = !packet->begins || (remembers && !opens) || lat_is_audited_answer(packet, now);
-    lat_flow_begin(skb, flow, packet, judgement, no_reply, now, now_ns);
+    lat_flow_begin(skb, flow, packet, judgement, !packet->begins || (remembers && !opens), now, now_ns);
     __sync_lock_test_and_set(&flow->generation, judgement->generation);
     lat_flow_begun(packet, judgement);
     lat_flow_take_packet(flow, packet, now);

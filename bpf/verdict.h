@@ -60,7 +60,7 @@ LAT_FUNCTION int lat_verdict(struct __sk_buff* skb, struct lat_packet* packet) {
   if (flow) {
     lat_flow_join(skb, packet, flow, &judgement);
   } else if (kind != LAT_PACKET_LATER_FRAGMENT) {
-    lat_policy_judge(packet, packet->direction, &judgement);
+    lat_flow_judge(packet, &judgement);
     lat_flow_start(skb, packet, &judgement);
   } else if (packet->untracked) {
     lat_flow_untracked(packet);

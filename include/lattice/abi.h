@@ -57,7 +57,7 @@ enum lat_reason {
   /* allowed */
   LAT_REASON_ALLOW_RULE,
   LAT_REASON_DEFAULT_ALLOW,
-  LAT_REASON_REPLY,
+  LAT_REASON_REPLY,      /* answers what audit mode let pass: enforcement would not see it */
   LAT_REASON_ICMP_ERROR, /* quotes an allowed flow */
   LAT_REASON_FRAGMENT,   /* later fragment of an allowed datagram */
   LAT_REASON_NEIGHBOUR,  /* ARP or IPv6 neighbour discovery, L2 devices only */

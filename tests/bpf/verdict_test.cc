@@ -355,9 +355,13 @@ TEST_P(BothDirections, AuditModePassesAndRecordsWhatWouldBeDenied) {
   EXPECT_EQ(bpf.RuleHits(1), 1u);
   for (const lat_record& record : bpf.DeniedRecords()) EXPECT_EQ(record.verdict, LAT_AUDIT);
   for (const auto& [key, entry] : bpf.Denied()) EXPECT_EQ(entry.verdict, LAT_AUDIT);
-  // The answer, which enforcement would never have let come about, gives no right.
-  EXPECT_EQ(bpf.Run(ingress(), Udp(dns, LAT_INGRESS)), LAT_ALLOW);
+  // The answer, which enforcement would never have let come about, is told as one and gives no right.
+  EXPECT_EQ(bpf.Run(ingress(), Udp(dns, LAT_INGRESS)), LAT_AUDIT);
+  EXPECT_EQ(bpf.Run(ingress(), Tcp(mail, LAT_INGRESS, kSyn | kAck)), LAT_AUDIT);
+  EXPECT_EQ(bpf.ReasonCount(ingress(), LAT_REASON_REPLY), 2u);
   EXPECT_EQ(bpf.Run(egress(), Udp(dns, LAT_EGRESS)), LAT_AUDIT);
+  EXPECT_EQ(bpf.Run(egress(), Tcp(mail, LAT_EGRESS, kAck)), LAT_AUDIT);
+  EXPECT_EQ(bpf.FlowCount(), 1u) << "of what the policy allows";
   bpf.SetMode(LAT_MODE_ENFORCE);
   EXPECT_EQ(bpf.Run(egress(), Udp(dns, LAT_EGRESS)), LAT_DENY) << "the cache must not know the mode";
   EXPECT_EQ(bpf.Run(egress(), Tcp(web, LAT_EGRESS, kAck)), LAT_ALLOW);
@@ -367,13 +371,25 @@ TEST_P(BothDirections, AuditModeRemembersWhomItShouldHaveDeniedForAsLongAsAFlow)
   bpf.SetMode(LAT_MODE_AUDIT);
   bpf.Publish(Rules(""));
   const Ends dns = Ends4({.remote_port = 53});
-  const lat_flow6_key key = FlowKey(dns, 17, scope());
   for (int i = 0; i < 3; i++) {
     EXPECT_EQ(bpf.Run(egress(), Udp(dns, LAT_EGRESS)), LAT_AUDIT) << "round " << i;
-    EXPECT_EQ(bpf.Run(ingress(), Udp(dns, LAT_INGRESS)), LAT_ALLOW) << "ingress is open";
-    bpf.Age(key, TestConfig().idle_jiffies + 1000);
+    EXPECT_EQ(bpf.Run(ingress(), Udp(dns, LAT_INGRESS)), LAT_AUDIT);
+    bpf.AgeAudited(TestConfig().idle_jiffies - 1000);
   }
-  EXPECT_EQ(bpf.Run(egress(), Udp(dns, LAT_EGRESS)), LAT_AUDIT);
+  bpf.AgeAudited(2000);
+  EXPECT_EQ(bpf.Run(ingress(), Udp(dns, LAT_INGRESS)), LAT_ALLOW) << "a question from outside, long after";
+  EXPECT_EQ(bpf.Run(egress(), Udp(dns, LAT_EGRESS)), LAT_ALLOW) << "may be answered";
+}
+
+TEST_P(BothDirections, AuditModeJudgesAConnectionFromWhomItShouldHaveDenied) {
+  bpf.SetMode(LAT_MODE_AUDIT);
+  bpf.Publish(Rules("", {.ingress_deny = true}));
+  const Ends ends = Ends4();
+  EXPECT_EQ(bpf.Run(egress(), Tcp(ends, LAT_EGRESS, kSyn)), LAT_AUDIT);
+  EXPECT_EQ(bpf.Run(ingress(), Tcp(ends, LAT_INGRESS, kSyn | kAck)), LAT_AUDIT);
+  EXPECT_EQ(bpf.ReasonCount(ingress(), LAT_REASON_REPLY), 1u);
+  EXPECT_EQ(bpf.Run(ingress(), Tcp(ends, LAT_INGRESS, kSyn)), LAT_AUDIT);
+  EXPECT_EQ(bpf.ReasonCount(ingress(), LAT_REASON_NO_RULE), 1u) << "a SYN is no answer";
 }
 
 TEST_P(BothDirections, AuditModeKeepsNoEntryForWhatItShouldHaveDenied) {

@@ -50,6 +50,16 @@ void Clear(int fd) {
   for (const Key& key : Keys<Key>(fd)) CHECK_EQ(bpf_map_delete_elem(fd, &key), 0) << std::strerror(errno);
 }
 
+template <typename Key, typename Value>
+void AgeSeen(int fd, uint64_t jiffies) {
+  for (const Key& key : Keys<Key>(fd)) {
+    Value value;
+    CHECK_EQ(bpf_map_lookup_elem(fd, &key, &value), 0) << std::strerror(errno);
+    value.seen_jiffies -= jiffies;
+    CHECK_EQ(bpf_map_update_elem(fd, &key, &value, BPF_ANY), 0) << std::strerror(errno);
+  }
+}
+
 int OnRecord(void* to, void* data, size_t size) {
   CHECK_EQ(size, sizeof(lat_record));
   static_cast<std::vector<lat_record>*>(to)->push_back(*static_cast<const lat_record*>(data));
@@ -297,13 +307,11 @@ bool BpfRun::TakeDenied(const lat_denied_key& key, lat_denied* entry) {
 }
 
 void BpfRun::AgeFragments(uint64_t jiffies) {
-  const int fd = bpf_map__fd(skeleton_->maps.fragments);
-  for (const lat_fragment_key& key : Keys<lat_fragment_key>(fd)) {
-    lat_fragment fragment;
-    CHECK_EQ(bpf_map_lookup_elem(fd, &key, &fragment), 0) << std::strerror(errno);
-    fragment.seen_jiffies -= jiffies;
-    CHECK_EQ(bpf_map_update_elem(fd, &key, &fragment, BPF_ANY), 0) << std::strerror(errno);
-  }
+  AgeSeen<lat_fragment_key, lat_fragment>(bpf_map__fd(skeleton_->maps.fragments), jiffies);
+}
+
+void BpfRun::AgeAudited(uint64_t jiffies) {
+  AgeSeen<lat_flow6_key, lat_audited>(bpf_map__fd(skeleton_->maps.audited), jiffies);
 }
 
 std::vector<lat_record> BpfRun::FlowRecords() {

@@ -85,6 +85,7 @@ class BpfRun {
   void SetDenied(const lat_denied_key& key, const lat_denied& entry);
   bool TakeDenied(const lat_denied_key& key, lat_denied* entry);  // reads and deletes
   void AgeFragments(uint64_t jiffies);
+  void AgeAudited(uint64_t jiffies);
 
   // What came into the ring since the last call.
   std::vector<lat_record> FlowRecords();
