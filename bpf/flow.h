@@ -87,7 +87,7 @@ static __always_inline void lat_flow_take_packet(struct lat_flow* flow, const st
 static __always_inline enum lat_end_reason lat_flow_over(const struct lat_flow* flow, lat_u32 tcp_flags, lat_u64 now,
                                                          lat_u64 margin) {
   __s64 idle = now - flow->last_seen_jiffies;
-  lat_u32 opening = (tcp_flags & (LAT_TCP_SYN | LAT_TCP_ACK)) == LAT_TCP_SYN;
+  lat_u32 opening = lat_tcp_opens(tcp_flags);
   enum lat_end_reason closed = lat_flow_closed(flow);
   if (closed && (opening || idle > (__s64)(lat_config.linger_jiffies + margin))) return closed;
   lat_u32 established = flow->tcp_flags[LAT_EGRESS] & flow->tcp_flags[LAT_INGRESS] & LAT_TCP_SYN;
@@ -328,8 +328,10 @@ LAT_FUNCTION int lat_flow_join(struct __sk_buff* skb, struct lat_packet* packet,
   lat_u32 no_reply = flow->flags & LAT_FLOW_NO_REPLY;
   lat_u32 opens = direction == LAT_INGRESS && packet->key.proto == 6 && packet->begins && no_reply &&
                   !(flow->flags & LAT_FLOW_REVOKED) /* its end is not told yet */;
+  /* The right to answer is none to begin a connection of one's own. */
+  lat_u32 begins = direction != started && packet->key.proto == 6 && lat_tcp_opens(packet->tcp_flags);
   judgement->verdict = LAT_ALLOW;
-  if (!stays || opens || (stale && no_reply) || flow->verdict[direction] != LAT_ALLOW)
+  if (!stays || opens || begins || (stale && no_reply) || flow->verdict[direction] != LAT_ALLOW)
     lat_flow_ask(packet, flow, opens, judgement);
   if (judgement->verdict == LAT_ALLOW) lat_flow_take_packet(flow, packet, now);
   return 0;

@@ -49,10 +49,15 @@ static __always_inline void lat_packet_clear(struct lat_packet* packet, lat_u32 
   packet->direction = direction;
 }
 
+/* SYN alone; RFC 9293 3.5. */
+static __always_inline lat_u8 lat_tcp_opens(lat_u8 tcp_flags) {
+  return (tcp_flags & (LAT_TCP_SYN | LAT_TCP_ACK | LAT_TCP_RST | LAT_TCP_FIN)) == LAT_TCP_SYN;
+}
+
 /* The right to answer, by the packet that begins a flow. Whatever starts on this
  * node gives it; from outside TCP gives it only by opening a connection. */
 static __always_inline lat_u8 lat_tcp_begins(lat_u32 direction, lat_u8 tcp_flags) {
-  return direction == LAT_EGRESS || (tcp_flags & (LAT_TCP_SYN | LAT_TCP_ACK)) == LAT_TCP_SYN;
+  return direction == LAT_EGRESS || lat_tcp_opens(tcp_flags);
 }
 
 /* Bytes in front of the IP header in what the hook sees. */

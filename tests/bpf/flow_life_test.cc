@@ -164,6 +164,17 @@ TEST_P(FlowLife, ANewSynOnAClosedConnectionBeginsANewFlow) {
   EXPECT_EQ(bpf.Flow(key(6))->tcp_flags[LAT_INGRESS], 0u);
 }
 
+TEST_P(FlowLife, TheRightToAnswerIsNoRightToBegin) {
+  bpf.Publish(Rules(""));
+  EXPECT_EQ(In(TcpIn(kSyn)), LAT_ALLOW);
+  EXPECT_EQ(Out(TcpOut(kSyn)), LAT_DENY);
+  EXPECT_EQ(Out(TcpOut(kSyn | kAck)), LAT_ALLOW);
+  EXPECT_EQ(Out(TcpOut(kSyn)), LAT_DENY);
+  EXPECT_EQ(Out(TcpOut(kAck)), LAT_ALLOW);
+  bpf.Publish(Rules("0.0.0.0/0:443"));
+  EXPECT_EQ(Out(TcpOut(kSyn)), LAT_ALLOW) << "a simultaneous open that the policy allows";
+}
+
 TEST_P(FlowLife, ANewSynOnAClosedConnectionFromOutsideIsJudgedByTheEgressPolicy) {
   bpf.Publish(Rules(""));
   EXPECT_EQ(In(TcpIn(kSyn)), LAT_ALLOW);

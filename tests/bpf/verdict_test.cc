@@ -308,7 +308,8 @@ TEST_P(FirstFlags, FromOutsideGiveNoRightToAnswerUnlessTheyOpenAConnection) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Tcp, FirstFlags,
-                         ::testing::Values(0, kSyn, kAck, kSyn | kAck, kRst, kFin, kFin | kAck, kPsh | kAck));
+                         ::testing::Values(0, kSyn, kAck, kSyn | kAck, kRst, kFin, kFin | kAck, kPsh | kAck,
+                                           kSyn | kRst, kSyn | kFin));
 
 TEST_P(BothDirections, GivesTheRightToAnswerWhenAMidStreamFlowIsOpenedProperly) {
   bpf.Publish(Rules(""));

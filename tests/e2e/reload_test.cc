@@ -1,4 +1,6 @@
 // SIGHUP, and the commands of `lattice dp` that need a running daemon, under load.
+#include <sys/stat.h>
+
 #include <csignal>
 #include <filesystem>
 #include <set>
@@ -61,6 +63,13 @@ TEST_F(ReloadTest, AGoodPolicyFileIsInForceAndABadOneChangesNothing) {
   std::filesystem::remove(policy());
   dp_->Signal(SIGHUP);
   EXPECT_TRUE(WaitUntil([&] { return dp_->Scrape().Sum("lattice_dp_policy_apply_failures_total") == 2; }));
+  EXPECT_EQ(Generation(), 2);
+
+  // Opening a FIFO waits for a writer: the loop that attaches again must not.
+  ASSERT_EQ(::mkfifo(policy().c_str(), 0600), 0);
+  dp_->Signal(SIGHUP);
+  EXPECT_TRUE(WaitUntil([&] { return dp_->Scrape().Sum("lattice_dp_policy_apply_failures_total") == 3; }));
+  EXPECT_TRUE(dp_->WaitForLog("no regular file"));
   EXPECT_EQ(Generation(), 2);
 }
 

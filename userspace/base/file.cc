@@ -13,9 +13,14 @@
 
 namespace lattice {
 
-absl::StatusOr<std::string> ReadFile(const std::string& path) {
-  UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+absl::StatusOr<std::string> ReadFile(const std::string& path, size_t max_bytes) {
+  // Not blocking: the open of a FIFO waits for a writer.
+  UniqueFd fd(open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
   if (!fd.ok()) return ErrnoStatus(errno, absl::StrCat("opening ", path));
+  struct stat status;
+  if (fstat(fd.get(), &status) != 0) return ErrnoStatus(errno, absl::StrCat("opening ", path));
+  if (S_ISDIR(status.st_mode)) return ErrnoStatus(EISDIR, absl::StrCat("reading ", path));
+  if (!S_ISREG(status.st_mode)) return absl::FailedPreconditionError(absl::StrCat(path, " is no regular file"));
   std::string content;
   char buffer[16384];
   while (true) {
@@ -23,6 +28,9 @@ absl::StatusOr<std::string> ReadFile(const std::string& path) {
     if (n == 0) return content;
     if (n > 0) {
       content.append(buffer, static_cast<size_t>(n));
+      if (content.size() > max_bytes) {
+        return absl::FailedPreconditionError(absl::StrCat(path, " is larger than ", max_bytes, " bytes"));
+      }
     } else if (errno != EINTR) {
       return ErrnoStatus(errno, absl::StrCat("reading ", path));
     }

@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <cstddef>
 #include <string>
 
 #include "absl/status/status.h"
@@ -12,7 +13,9 @@
 
 namespace lattice {
 
-absl::StatusOr<std::string> ReadFile(const std::string& path);
+// Never waits and never takes more than `max_bytes`. FailedPrecondition: larger than that, or no regular file
+// (a FIFO, a device).
+absl::StatusOr<std::string> ReadFile(const std::string& path, size_t max_bytes = size_t{64} << 20);
 
 // Replaces `path` as one: temporary file in the same folder, fsync, rename, fsync of
 // the folder. After a crash there is the old file or the new one. One writer at a time for a path: the temporary

@@ -2,6 +2,7 @@
 
 #include <glog/logging.h>
 
+#include <algorithm>
 #include <numeric>
 #include <utility>
 
@@ -42,7 +43,10 @@ absl::StatusOr<CheckReport> CheckPolicy(const LoadedPolicy& policy, uint64_t mem
 }
 
 void LogWarnings(const LoadedPolicy& policy) {
-  for (const std::string& warning : policy.warnings) LOG(WARNING) << "policy: " << warning;
+  constexpr size_t kMostWarnings = 10;  // `lattice dp policy check` has all
+  const size_t count = policy.warnings.size();
+  for (size_t i = 0; i < std::min(count, kMostWarnings); ++i) LOG(WARNING) << "policy: " << policy.warnings[i];
+  if (count > kMostWarnings) LOG(WARNING) << "policy: and " << count - kMostWarnings << " more such warnings";
   if (policy.rules.egress.empty() && policy.rules.egress_default_deny) {
     LOG(WARNING)
         << "policy: no egress rule: everything but replies is denied; --egress-allow or --policy-file opens it";

@@ -150,5 +150,22 @@ TEST(MakeDirectories, FailsWhereAFileIsInTheWay) {
   }
 }
 
+TEST(ReadFile, RefusesWhatWouldNeverEnd) {
+  TempDir dir;
+  ASSERT_EQ(mkfifo(dir.File("fifo").c_str(), 0600), 0);
+  for (const std::string& path : {dir.File("fifo"), std::string("/dev/zero")}) {
+    const absl::StatusOr<std::string> read = ReadFile(path);
+    EXPECT_EQ(read.status().code(), absl::StatusCode::kFailedPrecondition) << read.status();
+    EXPECT_THAT(read.status().message(), HasSubstr(path));
+  }
+}
+
+TEST(ReadFile, TakesNoMoreThanItMay) {
+  TempDir dir;
+  ASSERT_TRUE(WriteFileAtomically(dir.File("file"), "12345", 0600).ok());
+  EXPECT_EQ(ReadFile(dir.File("file"), 5).value(), "12345");
+  EXPECT_EQ(ReadFile(dir.File("file"), 4).status().code(), absl::StatusCode::kFailedPrecondition);
+}
+
 }  // namespace
 }  // namespace lattice
