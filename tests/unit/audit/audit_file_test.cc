@@ -8,6 +8,9 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "tests/unit/audit/audit_fixture.h"
+#include "userspace/audit/chain.h"
+#include "userspace/audit/encoder.h"
+#include "userspace/audit/lines.h"
 
 namespace lattice::audit {
 namespace {
@@ -258,6 +261,27 @@ TEST_F(AuditFileTest, AFileWithADamagedFirstLineIsPutAside) {
   EXPECT_EQ(fs_.Content("d/audit.jsonl.damaged"), content);
   EXPECT_EQ(RecordsOf(kPath).at(0).seq, 4u) << "its numbers are not given out again";
   EXPECT_EQ(RecordsOf(kPath).at(0).stage, flow::kStageDamaged);
+}
+
+TEST_F(AuditFileTest, AFileWhoseFirstLineIsTooLongIsPutAside) {
+  fs_.SetContent(kPath, "{\"identity\":\"" + std::string(kMaxLineBytes, 'x') + "\n");
+  Open();
+  ASSERT_TRUE(Write(1).ok());
+  EXPECT_TRUE(fs_.Exists("d/audit.jsonl.damaged"));
+  EXPECT_EQ(Segments().size(), 1u) << "a reader would not find what is written";
+  ASSERT_EQ(Losses().size(), 1u);
+  EXPECT_EQ(Losses()[0].stage, flow::kStageDamaged);
+}
+
+TEST_F(AuditFileTest, ALastLineThatIsTooLongEndsItsSegmentAndIsALoss) {
+  Open();
+  ASSERT_TRUE(Write(2).ok());
+  fs_.SetContent(kPath, fs_.Content(kPath) + std::string(kMaxLineBytes + 1, 'x') + "\n");
+  Restart();
+  ASSERT_TRUE(Write(1).ok());
+  EXPECT_TRUE(fs_.Exists("d/audit-bootaaaaaaaa-1.jsonl"));
+  ASSERT_EQ(RecordsOf(kPath).size(), 2u);
+  EXPECT_EQ(RecordsOf(kPath)[0].stage, flow::kStageDamaged);
 }
 
 TEST_F(AuditFileTest, SyncsWithinItsInterval) {
