@@ -234,6 +234,37 @@ TEST_F(AuditFileTest, GoesOnWithTheNumbersOfTheClosedSegmentAfterACrashInsideARo
   ExpectVerified();
 }
 
+TEST_F(AuditFileTest, GoesOnWithTheNumbersOfItsBootWhereAnotherBootSeemsNewer) {
+  Open();
+  ASSERT_TRUE(Write(2).ok());
+  ASSERT_TRUE(audit_->Reopen().ok());
+  audit_.reset();
+  flow::FlowRecord record = testing::StartRecord();
+  record.node = "node-1";
+  record.boot = "bootbbbbbbbb";
+  record.seq = 1;
+  record.ts = clock_.Now() + absl::Hours(24 * 365);
+  std::string line;
+  Encoder().AppendLine(record, line);
+  HashChain(std::string(kHashHexBytes, 'a')).Seal(line, 0);  // of a segment that is gone
+  fs_.SetContent("d/audit-bootbbbbbbbb-1.jsonl", line + "\n");
+  ASSERT_EQ(Segments().back().boot, "bootbbbbbbbb");
+  Open();
+  ASSERT_TRUE(Write(1).ok());
+  EXPECT_EQ(RecordsOf(kPath).at(0).seq, 3u) << "as number 1 it would be taken for a copy of the closed segment";
+}
+
+TEST_F(AuditFileTest, NeverBeginsASegmentWithTheFirstNumberOfAnother) {
+  Open();
+  ASSERT_TRUE(Write(1).ok());
+  ASSERT_TRUE(audit_->Reopen().ok());
+  audit_.reset();
+  fs_.SetContent("d/audit-bootaaaaaaaa-1.jsonl", fs_.Content("d/audit-bootaaaaaaaa-1.jsonl") + "damaged\n");
+  Open();
+  ASSERT_TRUE(Write(1).ok());
+  EXPECT_EQ(RecordsOf(kPath).at(0).seq, 2u);
+}
+
 TEST_F(AuditFileTest, ADamagedLastLineEndsItsSegmentAndIsALoss) {
   Open();
   ASSERT_TRUE(Write(3).ok());
