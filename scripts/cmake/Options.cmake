@@ -18,6 +18,10 @@ set(LATTICE_SANITIZE "" CACHE STRING "Empty, address, thread or fuzzer")
 
 add_compile_options(-Wall -Wextra -Wpedantic -Wshadow -Wcast-qual -Wno-missing-field-initializers -Wno-unused-parameter
                     $<$<COMPILE_LANGUAGE:CXX>:-Wnon-virtual-dtor>)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  # LIBBPF_OPTS is made of these; gcc takes them from a system header.
+  add_compile_options(-Wno-gnu-statement-expression $<$<COMPILE_LANGUAGE:CXX>:-Wno-c99-extensions>)
+endif()
 if(LATTICE_WERROR)
   add_compile_options(-Werror)
 endif()

@@ -36,8 +36,26 @@ std::string Text(const Json& json, const char* key) {
   return json.value(key, "");
 }
 
+// Null where it is not there; throws where `json` is no object.
+const Json* Find(const Json& json, const char* key) {
+  const auto& object = json.get_ref<const Json::object_t&>();
+  const auto found = object.find(key);
+  return found == object.end() ? nullptr : &found->second;
+}
+
+// get() would convert a fraction or a sign silently, and what does not fit is undefined: get_ref() throws.
+uint64_t Whole(const Json& value) {
+  return value.get_ref<const Json::number_unsigned_t&>();
+}
+
 uint64_t Count(const Json& json, const char* key) {
-  return json.value(key, uint64_t{0});
+  const Json* const value = Find(json, key);
+  return value == nullptr ? 0 : Whole(*value);
+}
+
+int64_t Signed(const Json& json, const char* key, int64_t otherwise) {
+  const Json* const value = Find(json, key);
+  return value == nullptr ? otherwise : value->get_ref<const Json::number_integer_t&>();
 }
 
 const Json& At(const Json& json, const char* key) {
@@ -60,11 +78,12 @@ void AppendHooks(const Json& json, std::string* out) {
     for (const Json& program : At(hook, "foreignBefore")) {
       notes.push_back(absl::StrCat("foreign program before ours: ", Count(program, "id"), " ", Text(program, "name")));
     }
-    const int position = hook.value("position", -1);
-    table.Row({Text(hook, "hook"), Text(hook, "target"), Text(hook, "kind"),
-               hook.value("enforcing", false) ? "enforcing" : (attached ? "attached" : "MISSING"),
-               position < 0 ? "-" : absl::StrCat(position + 1, " of ", hook.value("chainLength", 0)),
-               absl::StrJoin(notes, "; ")});
+    const int64_t position = Signed(hook, "position", -1);
+    table.Row(
+        {Text(hook, "hook"), Text(hook, "target"), Text(hook, "kind"),
+         hook.value("enforcing", false) ? "enforcing" : (attached ? "attached" : "MISSING"),
+         position < 0 ? "-" : absl::StrCat(static_cast<uint64_t>(position) + 1, " of ", Count(hook, "chainLength")),
+         absl::StrJoin(notes, "; ")});
   }
   if (!table.empty()) absl::StrAppend(out, "\n", table.ToString());
 }
@@ -93,7 +112,7 @@ void AppendRecords(const Json& json, std::string* out) {
                     HumanBytes(Count(audit, "bytes")), ")", audit.value("failing", false) ? ", NOT WRITABLE NOW" : "",
                     "\n");
     for (const auto& [stage, count] : At(audit, "lost").items()) {
-      if (count != 0) absl::StrAppend(out, "          LOST at ", stage, ": ", HumanCount(count), "\n");
+      if (Whole(count) != 0) absl::StrAppend(out, "          LOST at ", stage, ": ", HumanCount(Whole(count)), "\n");
     }
   }
   const Json& nats = At(json, "nats");
@@ -197,7 +216,7 @@ std::string TopText(const Json& now, const Json& before, size_t limit) {
     const Json& row = rows[i].json;
     table.Row({rates ? HumanRate(rows[i].out_rate) : "-", rates ? HumanRate(rows[i].in_rate) : "-",
                HumanBytes(Count(row, "bytesOut")), HumanBytes(Count(row, "bytesIn")), HumanCount(Count(row, "packets")),
-               HumanCount(Count(row, "flows")), HumanMs(row.value("idleMs", int64_t{0})), Text(row, "group")});
+               HumanCount(Count(row, "flows")), HumanMs(Signed(row, "idleMs", 0)), Text(row, "group")});
   }
   return absl::StrCat(HumanCount(Count(now, "flows")), " live flows\n", table.ToString());
 }
@@ -271,7 +290,7 @@ absl::StatusOr<std::string> RenderFlows(absl::string_view flows_json) {
                  Endpoint(Text(flow, "remote"), Count(flow, "remotePort")), Text(flow, "verdict"),
                  rule.empty() ? absl::StrCat("(", Text(flow, "reason"), ")") : rule,
                  HumanBytes(Count(flow, "bytesOut")), HumanBytes(Count(flow, "bytesIn")),
-                 HumanMs(flow.value("ageMs", int64_t{0})), HumanMs(flow.value("idleMs", int64_t{0}))});
+                 HumanMs(Signed(flow, "ageMs", 0)), HumanMs(Signed(flow, "idleMs", 0))});
     }
     return table.ToString() + MoreLine(json);
   });
@@ -284,8 +303,8 @@ absl::StatusOr<std::string> RenderDenied(absl::string_view denied_json) {
       table.Row({Text(entry, "protocol"), Endpoint(Text(entry, "local"), Count(entry, "localPort")), Arrow(entry),
                  Endpoint(Text(entry, "remote"), Count(entry, "remotePort")), Text(entry, "verdict"),
                  Text(entry, "reason"), Text(entry, "rule"), HumanCount(Count(entry, "packets")),
-                 HumanBytes(Count(entry, "bytes")), HumanMs(entry.value("ageMs", int64_t{0})),
-                 HumanMs(entry.value("idleMs", int64_t{0}))});
+                 HumanBytes(Count(entry, "bytes")), HumanMs(Signed(entry, "ageMs", 0)),
+                 HumanMs(Signed(entry, "idleMs", 0))});
     }
     return table.ToString() + MoreLine(json);
   });

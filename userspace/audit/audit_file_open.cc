@@ -93,7 +93,12 @@ absl::Status AuditFile::AdoptLive(const Recovered& live) {
 absl::Status AuditFile::TakeOverEnd() {
   LATTICE_ASSIGN_OR_RETURN(const std::vector<Segment> segments, ListSegments(fs_, options_.path));
   if (segments.empty()) return absl::OkStatus();
-  const Segment& newest = segments.back();
+  // That of this boot, if it has any: where the chain is broken, a boot before it may be in the last place.
+  const auto own = std::find_if(segments.rbegin(), segments.rend(),
+                                [&](const Segment& segment) { return segment.boot == options_.boot; });
+  const Segment& newest = own == segments.rend() ? segments.back() : *own;
+  // Whatever its last line says: a segment is known by its first number.
+  if (newest.boot == options_.boot) written_seq_ = std::max(written_seq_, newest.first_seq);
   LATTICE_ASSIGN_OR_RETURN(const std::unique_ptr<File> file, fs_.OpenRead(newest.path));
   LATTICE_ASSIGN_OR_RETURN(const Recovered scanned, ScanSegment(*file, nullptr));
   uint64_t last_seq = scanned.segment.last_seq;

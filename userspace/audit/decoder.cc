@@ -335,6 +335,10 @@ void TakeLoss(Fields& fields, flow::FlowRecord& record) {
   record.lost_first_seq = fields.NumberIfKnown<uint64_t>(kFirstSeq);
   record.lost_last_seq = fields.NumberIfKnown<uint64_t>(kLastSeq);
   record.lost_boot = fields.TextIfKnown(kLostBoot);
+  // They tell nothing without it, and the encoder leaves them out then.
+  if (record.lost_first_seq == 0 && (fields.Has(kLastSeq) || fields.Has(kLostBoot))) {
+    fields.Fail(kFirstSeq, "missing or 0, and lastSeq or lostBoot is there");
+  }
 }
 
 absl::StatusOr<DecodedLine> Take(Fields fields) {

@@ -32,6 +32,10 @@ absl::StatusOr<SegmentDigest> ReadSegmentForDigest(FileSystem& fs, const Segment
   };
 }
 
+absl::Status NoHash(absl::string_view key) {
+  return absl::InvalidArgumentError(absl::StrCat("\"", key, "\": expected 64 lower-case hex digits"));
+}
+
 }  // namespace
 
 std::string DigestPath(absl::string_view audit_path, absl::string_view boot, uint64_t first_seq) {
@@ -61,6 +65,9 @@ absl::StatusOr<SegmentDigest> DecodeDigest(absl::string_view text) {
   LATTICE_ASSIGN_OR_RETURN(digest.sha256, object.Text("sha256"));
   LATTICE_ASSIGN_OR_RETURN(digest.head, object.Text("head"));
   LATTICE_ASSIGN_OR_RETURN(digest.previous, object.Text("previous"));
+  if (!IsHashHex(digest.sha256)) return NoHash("sha256");
+  if (!IsHashHex(digest.head)) return NoHash("head");  // a start may go on from it
+  if (!digest.previous.empty() && !IsHashHex(digest.previous)) return NoHash("previous");
   LATTICE_ASSIGN_OR_RETURN(digest.first_seq, object.Number("firstSeq"));
   LATTICE_ASSIGN_OR_RETURN(digest.last_seq, object.Number("lastSeq"));
   LATTICE_ASSIGN_OR_RETURN(digest.lines, object.Number("lines"));
@@ -73,6 +80,10 @@ absl::StatusOr<SegmentDigest> DecodeDigest(absl::string_view text) {
   std::string error;
   if (!absl::ParseTime(absl::RFC3339_full, closed, &digest.closed, &error)) {
     return absl::InvalidArgumentError(absl::StrCat("\"closed\": ", error));
+  }
+  // ParseTime() has words for these.
+  if (digest.closed == absl::InfiniteFuture() || digest.closed == absl::InfinitePast()) {
+    return absl::InvalidArgumentError("\"closed\": infinite");
   }
   return digest;
 }

@@ -63,7 +63,12 @@ absl::StatusOr<Recovered> ScanSegment(File& file, Sha256* sha) {
   LineScanner scanner(file, 0);
   std::string last;
   while (true) {
+    const uint64_t skipped = scanner.skipped();
     LATTICE_ASSIGN_OR_RETURN(const std::optional<absl::string_view> line, scanner.Next());
+    if (scanner.skipped() > skipped) {  // lines too, and unreadable ones
+      recovered.segment.lines += scanner.skipped() - skipped;
+      last.clear();
+    }
     if (!line.has_value()) break;
     if (++recovered.segment.lines == 1) TakeFirst(*line, recovered);
     if (sha != nullptr) {

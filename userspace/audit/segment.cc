@@ -104,9 +104,17 @@ absl::StatusOr<std::vector<Boot>> OrderBoots(FileSystem& fs, std::vector<Boot> b
     }
   }
   std::vector<Boot> ordered;
-  for (size_t i = 0; i < boots.size(); ++i) {
-    if (follows[i]) continue;
-    for (size_t j = i; j != none; j = next[j]) ordered.push_back(std::move(boots[j]));
+  std::vector<bool> placed(boots.size(), false);
+  // The second time for boots that follow each other in a circle, which only a forger can make: a last line
+  // may claim any hash.
+  for (const bool circles : {false, true}) {
+    for (size_t i = 0; i < boots.size(); ++i) {
+      if (follows[i] && !circles) continue;
+      for (size_t j = i; j != none && !placed[j]; j = next[j]) {
+        placed[j] = true;
+        ordered.push_back(std::move(boots[j]));
+      }
+    }
   }
   return ordered;
 }

@@ -50,8 +50,9 @@ class Verifier {
     LATTICE_RETURN_IF_ERROR(file.status());
     LineScanner scanner(**file, 0);
     LATTICE_ASSIGN_OR_RETURN(const std::optional<absl::string_view> line, scanner.Next());
-    if (line.has_value())
+    if (line.has_value() || scanner.skipped() > 0) {
       Report(ProblemKind::kUnreadable, 1, "the first line can't be read, so whose it is is unknown");
+    }
     return absl::OkStatus();
   }
 
@@ -64,7 +65,11 @@ class Verifier {
     Sha256 sha;
     LineScanner scanner(**file, 0);
     while (true) {
+      const uint64_t skipped = scanner.skipped();
       LATTICE_ASSIGN_OR_RETURN(const std::optional<absl::string_view> line, scanner.Next());
+      for (uint64_t i = skipped; i < scanner.skipped(); ++i) {
+        Report(ProblemKind::kUnreadable, ++seen.lines, absl::StrCat("longer than ", kMaxLineBytes, " bytes"));
+      }
       if (!line.has_value()) break;
       sha.Update(*line);
       sha.Update("\n");

@@ -14,6 +14,14 @@
 
 namespace lattice::dp {
 
+namespace {
+
+std::string Line(uint64_t denied_table, uint64_t untracked) {
+  return absl::StrCat(denied_table, " ", untracked, "\n");
+}
+
+}  // namespace
+
 absl::Status LossLedger::Load(bool adopted, absl::Time now) {
   told_at_ = now;
   if (!adopted) {
@@ -26,7 +34,9 @@ absl::Status LossLedger::Load(bool adopted, absl::Time now) {
   const std::vector<absl::string_view> fields = absl::StrSplit(*text, absl::ByAnyChar(" \n"));
   uint64_t denied_table = 0;
   uint64_t untracked = 0;
-  if (fields.size() < 2 || !absl::SimpleAtoi(fields[0], &denied_table) || !absl::SimpleAtoi(fields[1], &untracked)) {
+  // Exactly what Told() writes: the beginning of a longer number is a number too.
+  if (fields.size() < 2 || !absl::SimpleAtoi(fields[0], &denied_table) || !absl::SimpleAtoi(fields[1], &untracked) ||
+      *text != Line(denied_table, untracked)) {
     return absl::DataLossError(
         absl::StrCat(path_, " is not two numbers: remove it, then losses since the pins were made are told again"));
   }
@@ -53,7 +63,7 @@ absl::Status LossLedger::Told() {
   counts_.denied_table = seen_denied_table_;
   counts_.untracked = seen_untracked_;
   told_at_ = seen_at_;
-  return WriteFileAtomically(path_, absl::StrCat(seen_denied_table_, " ", seen_untracked_, "\n"), 0640);
+  return WriteFileAtomically(path_, Line(seen_denied_table_, seen_untracked_), 0640);
 }
 
 }  // namespace lattice::dp

@@ -53,7 +53,8 @@ absl::StatusOr<absl::Duration> ParseDuration(absl::string_view text) {
   if (!days.ok() || text.empty()) return bad;
   absl::Duration time = absl::ZeroDuration();
   if (!rest.empty()) {
-    const bool has_unit = absl::ascii_isalpha(rest.back());
+    // absl::ParseDuration takes a sign: "1d-1h" would be 23 hours.
+    const bool has_unit = absl::ascii_isalpha(rest.back()) && rest.find_first_of("+-") == absl::string_view::npos;
     if (!has_unit || !absl::ParseDuration(rest, &time)) return bad;
   }
   const absl::Duration sum = *days + time;

@@ -8,7 +8,8 @@
 namespace lattice::flow {
 namespace {
 
-bool ParseNumber(absl::string_view text, int base, uint64_t* value) {
+template <typename T>
+bool ParseNumber(absl::string_view text, int base, T* value) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), *value, base);
   return error == std::errc() && end == text.data() + text.size();
 }
@@ -52,7 +53,7 @@ bool ParseFlowId(absl::string_view text, uint64_t* start_monotonic_ns) {
   if (last == absl::string_view::npos || last == 0) return false;
   const size_t middle = text.rfind('-', last - 1);
   if (middle == absl::string_view::npos) return false;
-  uint64_t addresses;
+  uint32_t addresses;
   return ParseNumber(text.substr(last + 1), 16, &addresses) &&
          ParseNumber(text.substr(middle + 1, last - middle - 1), 16, start_monotonic_ns);
 }

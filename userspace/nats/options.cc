@@ -17,6 +17,18 @@ namespace {
 
 constexpr char kTlsScheme[] = "tls://";
 
+// Those that can't be the beginning of a password; the last ones are written by mistake.
+constexpr absl::string_view kSchemes[] = {"nats://", "tls://", "ws://", "wss://", "http://", "https://", "ftp://"};
+
+// Where the user part of an URL can begin: after the scheme, and the quote or bracket before it.
+size_t UserPart(absl::string_view word) {
+  const size_t begin = std::min(word.find_first_not_of("\"'(<["), word.size());
+  for (const absl::string_view scheme : kSchemes) {
+    if (absl::StartsWith(word.substr(begin), scheme)) return begin + scheme.size();
+  }
+  return begin;
+}
+
 absl::Status ValidateUrl(absl::string_view url) {
   absl::string_view rest = url;
   if (std::any_of(url.begin(), url.end(), [](char c) { return !absl::ascii_isgraph(static_cast<unsigned char>(c)); })) {
@@ -169,23 +181,18 @@ absl::Status ToStatus(natsStatus status, absl::string_view context) {
 }
 
 std::string RedactUrls(absl::string_view text) {
+  constexpr absl::string_view kBlanks = " \t\r\n";
   std::string out;
-  while (true) {
-    const size_t scheme = text.find("://");
-    if (scheme == absl::string_view::npos) break;
-    out.append(text.data(), scheme + 3);
-    text.remove_prefix(scheme + 3);
-    // The user part ends at the last '@' of the word: a password may hold '@' and '/' unescaped.
-    const size_t end = text.find_first_of(" \t\r\n");
-    const size_t at = text.substr(0, end).rfind('@');
-    if (at != absl::string_view::npos) text.remove_prefix(at + 1);
-  }
-  absl::StrAppend(&out, text);
-  // "user:password@host" without a scheme, which the library accepts too.
-  if (out.find("://") == std::string::npos) {
-    if (const size_t at = out.rfind('@'); at != std::string::npos && out.find(' ') == std::string::npos) {
-      out.erase(0, at + 1);
-    }
+  while (!text.empty()) {
+    const absl::string_view word = text.substr(0, text.find_first_of(kBlanks));
+    // The user part ends at the last '@' of the word: a password may hold '@', '/' and "://" unescaped.
+    const size_t at = word.rfind('@');
+    const size_t user = at == absl::string_view::npos ? 0 : std::min(UserPart(word), at);
+    absl::StrAppend(&out, word.substr(0, user), word.substr(at + 1));  // npos + 1 is 0
+    text.remove_prefix(word.size());
+    const size_t blanks = std::min(text.find_first_not_of(kBlanks), text.size());
+    absl::StrAppend(&out, text.substr(0, blanks));
+    text.remove_prefix(blanks);
   }
   return out;
 }

@@ -8,6 +8,9 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "tests/unit/audit/audit_fixture.h"
+#include "userspace/audit/chain.h"
+#include "userspace/audit/encoder.h"
+#include "userspace/audit/lines.h"
 
 namespace lattice::audit {
 namespace {
@@ -295,6 +298,37 @@ TEST_F(AuditFileTest, GoesOnWithTheNumbersOfTheClosedSegmentAfterACrashInsideARo
   ExpectVerified();
 }
 
+TEST_F(AuditFileTest, GoesOnWithTheNumbersOfItsBootWhereAnotherBootSeemsNewer) {
+  Open();
+  ASSERT_TRUE(Write(2).ok());
+  ASSERT_TRUE(audit_->Reopen().ok());
+  audit_.reset();
+  flow::FlowRecord record = testing::StartRecord();
+  record.node = "node-1";
+  record.boot = "bootbbbbbbbb";
+  record.seq = 1;
+  record.ts = clock_.Now() + absl::Hours(24 * 365);
+  std::string line;
+  Encoder().AppendLine(record, line);
+  HashChain(std::string(kHashHexBytes, 'a')).Seal(line, 0);  // of a segment that is gone
+  fs_.SetContent("d/audit-bootbbbbbbbb-1.jsonl", line + "\n");
+  ASSERT_EQ(Segments().back().boot, "bootbbbbbbbb");
+  Open();
+  ASSERT_TRUE(Write(1).ok());
+  EXPECT_EQ(RecordsOf(kPath).at(0).seq, 3u) << "as number 1 it would be taken for a copy of the closed segment";
+}
+
+TEST_F(AuditFileTest, NeverBeginsASegmentWithTheFirstNumberOfAnother) {
+  Open();
+  ASSERT_TRUE(Write(1).ok());
+  ASSERT_TRUE(audit_->Reopen().ok());
+  audit_.reset();
+  fs_.SetContent("d/audit-bootaaaaaaaa-1.jsonl", fs_.Content("d/audit-bootaaaaaaaa-1.jsonl") + "damaged\n");
+  Open();
+  ASSERT_TRUE(Write(1).ok());
+  EXPECT_EQ(RecordsOf(kPath).at(0).seq, 2u);
+}
+
 TEST_F(AuditFileTest, ADamagedLastLineEndsItsSegmentAndIsALoss) {
   Open();
   ASSERT_TRUE(Write(3).ok());
@@ -322,6 +356,27 @@ TEST_F(AuditFileTest, AFileWithADamagedFirstLineIsPutAside) {
   EXPECT_EQ(fs_.Content("d/audit.jsonl.damaged"), content);
   EXPECT_EQ(RecordsOf(kPath).at(0).seq, 4u) << "its numbers are not given out again";
   EXPECT_EQ(RecordsOf(kPath).at(0).stage, flow::kStageDamaged);
+}
+
+TEST_F(AuditFileTest, AFileWhoseFirstLineIsTooLongIsPutAside) {
+  fs_.SetContent(kPath, "{\"identity\":\"" + std::string(kMaxLineBytes, 'x') + "\n");
+  Open();
+  ASSERT_TRUE(Write(1).ok());
+  EXPECT_TRUE(fs_.Exists("d/audit.jsonl.damaged"));
+  EXPECT_EQ(Segments().size(), 1u) << "a reader would not find what is written";
+  ASSERT_EQ(Losses().size(), 1u);
+  EXPECT_EQ(Losses()[0].stage, flow::kStageDamaged);
+}
+
+TEST_F(AuditFileTest, ALastLineThatIsTooLongEndsItsSegmentAndIsALoss) {
+  Open();
+  ASSERT_TRUE(Write(2).ok());
+  fs_.SetContent(kPath, fs_.Content(kPath) + std::string(kMaxLineBytes + 1, 'x') + "\n");
+  Restart();
+  ASSERT_TRUE(Write(1).ok());
+  EXPECT_TRUE(fs_.Exists("d/audit-bootaaaaaaaa-1.jsonl"));
+  ASSERT_EQ(RecordsOf(kPath).size(), 2u);
+  EXPECT_EQ(RecordsOf(kPath)[0].stage, flow::kStageDamaged);
 }
 
 TEST_F(AuditFileTest, SyncsWithinItsInterval) {

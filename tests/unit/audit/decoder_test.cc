@@ -152,6 +152,46 @@ INSTANTIATE_TEST_SUITE_P(
         BadCase{"HashTooShort", "6500000000}", "6500000000,\"h\":\"00\"}", "\"h\": expected 64"}),
     [](const ::testing::TestParamInfo<BadCase>& bad) { return std::string(bad.param.name); });
 
+class DecodeBadLoss : public ::testing::TestWithParam<BadCase> {};
+
+TEST_P(DecodeBadLoss, IsRefusedWithItsReason) {
+  const BadCase& bad = GetParam();
+  const testing::FakeClock clock;
+  flow::FlowRecord record =
+      flow::LossRecord(testing::TestContext(), clock, flow::kStageDisk, 3, clock.Now(), clock.Now());
+  record.node = record.boot = "n";
+  record.lost_first_seq = 4;
+  record.lost_last_seq = 6;
+  record.lost_boot = "m";
+  std::string line;
+  Encoder().AppendLine(record, line);
+  ASSERT_TRUE(DecodeLine(line).ok()) << DecodeLine(line).status();
+  ASSERT_TRUE(absl::StrContains(line, bad.from)) << bad.from;
+  const absl::Status status = DecodeLine(absl::StrReplaceAll(line, {{bad.from, bad.to}})).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_TRUE(absl::StrContains(status.message(), bad.error)) << status;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Cases, DecodeBadLoss,
+    ::testing::Values(
+        BadCase{.name = "NoStage", .from = "\"stage\":\"disk\",", .to = "", .error = "\"stage\": missing"},
+        BadCase{
+            .name = "CountAsString", .from = "\"count\":3", .to = "\"count\":\"3\"", .error = "\"count\": expected"},
+        BadCase{.name = "NegativeCount", .from = "\"count\":3", .to = "\"count\":-3", .error = "\"count\": expected"},
+        BadCase{.name = "NoFrom", .from = "\"from\":", .to = "\"since\":", .error = "\"from\": missing"},
+        BadCase{.name = "ToAsNumber", .from = "\"to\":", .to = "\"to\":1,\"until\":", .error = "\"to\": expected"},
+        // The encoder would leave the others out: what is read must be what is written.
+        BadCase{
+            .name = "LastNumberWithoutFirst", .from = "\"firstSeq\":4,", .to = "", .error = "\"firstSeq\": missing"},
+        BadCase{.name = "FirstNumberZero", .from = "\"firstSeq\":4", .to = "\"firstSeq\":0", .error = "\"firstSeq\""},
+        BadCase{.name = "BootWithoutNumbers",
+                .from = "\"firstSeq\":4,\"lastSeq\":6,",
+                .to = "",
+                .error = "\"firstSeq\": missing"},
+        BadCase{.name = "BootAsNumber", .from = "\"lostBoot\":\"m\"", .to = "\"lostBoot\":1", .error = "\"lostBoot\""}),
+    [](const ::testing::TestParamInfo<BadCase>& bad) { return std::string(bad.param.name); });
+
 TEST(DecodeLine, RefusesWhatIsNoObject) {
   for (const char* text : {"", " ", "null", "7", "\"x\"", "[]", "{", "}", "nul", "\xff"}) {
     EXPECT_EQ(DecodeLine(text).status().code(), absl::StatusCode::kInvalidArgument) << text;

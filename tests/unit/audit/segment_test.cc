@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "tests/unit/audit/audit_fixture.h"
+#include "userspace/audit/chain.h"
+#include "userspace/audit/encoder.h"
 
 namespace lattice::audit {
 namespace {
@@ -56,6 +58,26 @@ TEST_F(SegmentTest, OfLaterBootsComeLaterAlsoWhereTheClockSteppedBack) {
   }
   EXPECT_EQ(Listed(),
             (Paths{"d/audit-bootcccccccc-1.jsonl", "d/audit-bootaaaaaaaa-1.jsonl", "d/audit-bootbbbbbbbb-1.jsonl"}));
+}
+
+// The first line of each is sealed after the hash that the last line of the other claims.
+TEST_F(SegmentTest, OfBootsThatAreForgedToFollowEachOtherAreAllThere) {
+  const std::string hashes[] = {std::string(kHashHexBytes, 'a'), std::string(kHashHexBytes, 'b')};
+  const char* const boots[] = {"bootaaaaaaaa", "bootbbbbbbbb"};
+  for (int i = 0; i < 2; ++i) {
+    flow::FlowRecord record = testing::StartRecord();
+    record.node = "node-1";
+    record.boot = boots[i];
+    record.seq = 1;
+    std::string first, last;
+    Encoder().AppendLine(record, first);
+    HashChain(hashes[1 - i]).Seal(first, 0);
+    record.seq = 2;
+    Encoder().AppendLine(record, last);
+    last.insert(last.size() - 1, ",\"h\":\"" + hashes[i] + "\"");
+    fs_.SetContent(SegmentPath(kPath, boots[i], 1), first + "\n" + last + "\n");
+  }
+  EXPECT_EQ(Listed(), (Paths{"d/audit-bootaaaaaaaa-1.jsonl", "d/audit-bootbbbbbbbb-1.jsonl"}));
 }
 
 TEST_F(SegmentTest, AreFoundUnderLogrotatesNames) {

@@ -1,5 +1,10 @@
 #include <gtest/gtest.h>
 
+#include <string>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "tests/testing/fake_file_system.h"
 #include "userspace/audit/cursor.h"
 #include "userspace/audit/digest.h"
@@ -21,36 +26,149 @@ TEST(Cursor, IsNothingWhereThereIsNoFile) {
   EXPECT_EQ(LoadCursor(fs, "a.jsonl.cursor").value(), std::nullopt);
 }
 
-TEST(Cursor, OfOtherFormIsRefusedNamingFileAndKey) {
-  testing::FakeFileSystem fs;
-  for (const char* text : {"", "x", "[]", "{}", R"({"boot":1,"firstSeq":1,"offset":1,"seq":1})",
-                           R"({"boot":"b","firstSeq":1,"offset":-1,"seq":1})",
-                           R"({"boot":"b","firstSeq":1,"offset":9223372036854775808,"seq":1})",
-                           R"({"boot":"b","firstSeq":1,"offset":1})"}) {
-    fs.SetContent("c", text);
-    const absl::Status status = LoadCursor(fs, "c").status();
-    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << text;
-    EXPECT_EQ(status.message().substr(0, 3), "c: ");
+// One change of a file that is good.
+struct BadFile {
+  const char* name;
+  const char* from = "";  // in the good text; empty: all of it
+  const char* to = "";
+  const char* error;  // part of it
+};
+
+std::string Broken(const BadFile& bad, const std::string& good) {
+  if (bad.from[0] == '\0') return bad.to;
+  EXPECT_TRUE(absl::StrContains(good, bad.from)) << bad.from;
+  return absl::StrReplaceAll(good, {{bad.from, bad.to}});
+}
+
+const auto kBadFileName = [](const ::testing::TestParamInfo<BadFile>& bad) { return std::string(bad.param.name); };
+
+// Of every such file.
+const BadFile kNoObject[] = {
+    {.name = "Nothing", .error = "not a JSON object"},
+    {.name = "ControlByte", .to = "\x01", .error = "not a JSON object"},
+    {.name = "Word", .to = "x", .error = "not a JSON object"},
+    {.name = "Array", .to = "[]", .error = "not a JSON object"},
+    {.name = "Null", .to = "null", .error = "not a JSON object"},
+    {.name = "TwoObjects", .to = "{}{}", .error = "not a JSON object"},
+    {.name = "CutShort", .to = "{\"boot\":\"b\"", .error = "not a JSON object"},
+    {.name = "BadUtf8", .to = "{\"boot\":\"\xff\"}", .error = "not a JSON object"},
+};
+
+class DecodeBadState : public ::testing::TestWithParam<BadFile> {};
+
+TEST_P(DecodeBadState, IsRefused) {
+  const std::string text = Broken(GetParam(), "");
+  for (const absl::Status& status :
+       {DecodeState(text).status(), DecodeCursor(text).status(), DecodeDigest(text).status()}) {
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_EQ(status.message(), GetParam().error);
   }
 }
 
-TEST(SegmentDigest, ComesBackAsItWasEncoded) {
-  const SegmentDigest digest{.name = "audit-b-1.jsonl",
-                             .boot = "b",
-                             .first_seq = 1,
-                             .last_seq = 9,
-                             .lines = 9,
-                             .bytes = 5'000,
-                             .sha256 = "s",
-                             .head = "h",
-                             .previous = "p",
-                             .closed = absl::FromUnixNanos(1'770'000'000'123'456'789)};
-  EXPECT_EQ(DecodeDigest(EncodeDigest(digest)).value(), digest);
+INSTANTIATE_TEST_SUITE_P(Cases, DecodeBadState, ::testing::ValuesIn(kNoObject), kBadFileName);
+
+class DecodeBadCursor : public ::testing::TestWithParam<BadFile> {};
+
+TEST_P(DecodeBadCursor, IsRefusedNamingFileAndKey) {
+  testing::FakeFileSystem fs;
+  fs.SetContent("c", Broken(GetParam(), EncodeCursor(kCursor)));
+  const absl::Status status = LoadCursor(fs, "c").status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_TRUE(absl::StartsWith(status.message(), absl::StrCat("c: ", GetParam().error))) << status;
 }
 
-TEST(SegmentDigest, WithoutAKeyIsRefused) {
-  for (const char* text : {"", "{}", R"({"name":"x"})"}) EXPECT_FALSE(DecodeDigest(text).ok()) << text;
+INSTANTIATE_TEST_SUITE_P(
+    Cases, DecodeBadCursor,
+    ::testing::Values(
+        BadFile{.name = "NoKeys", .to = "{}", .error = "\"boot\": expected a string"},
+        BadFile{.name = "BootAsNumber", .from = "\"0123456789ab\"", .to = "1", .error = "\"boot\": expected a string"},
+        BadFile{
+            .name = "FirstNumberAsText", .from = ":3,", .to = ":\"3\",", .error = "\"firstSeq\": expected a number"},
+        BadFile{.name = "NegativeOffset", .from = ":4711", .to = ":-1", .error = "\"offset\": expected a number"},
+        BadFile{
+            .name = "OffsetWithFraction", .from = ":4711", .to = ":4711.0", .error = "\"offset\": expected a number"},
+        BadFile{.name = "OffsetAboveItsType",
+                .from = ":4711",
+                .to = ":9223372036854775808",
+                .error = "\"offset\": too large"},
+        BadFile{.name = "OffsetAboveSixtyFourBits",
+                .from = ":4711",
+                .to = ":18446744073709551616",
+                .error = "\"offset\": expected a number"},
+        BadFile{.name = "NumberAsNull", .from = ":17", .to = ":null", .error = "\"seq\": expected a number"},
+        BadFile{.name = "NoNumber", .from = ",\"seq\":17", .to = "", .error = "\"seq\": expected a number"}),
+    kBadFileName);
+
+SegmentDigest GoodDigest() {
+  return {.name = "audit-b-1.jsonl",
+          .boot = "b",
+          .first_seq = 1,
+          .last_seq = 9,
+          .lines = 8,
+          .bytes = 5'000,
+          .sha256 = std::string(64, 'c'),
+          .head = std::string(64, 'd'),
+          .previous = std::string(64, 'e'),
+          .closed = absl::FromUnixNanos(1'770'000'000'123'456'789)};
 }
+
+TEST(SegmentDigest, ComesBackAsItWasEncoded) {
+  SegmentDigest digest = GoodDigest();
+  EXPECT_EQ(DecodeDigest(EncodeDigest(digest)).value(), digest);
+  digest.previous = "";
+  EXPECT_EQ(DecodeDigest(EncodeDigest(digest)).value(), digest) << "the first of all";
+}
+
+class DecodeBadDigest : public ::testing::TestWithParam<BadFile> {};
+
+TEST_P(DecodeBadDigest, IsRefusedNamingItsKey) {
+  const absl::Status status = DecodeDigest(Broken(GetParam(), EncodeDigest(GoodDigest()))).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_TRUE(absl::StartsWith(status.message(), GetParam().error)) << status;
+}
+
+constexpr char kClosed[] = "2026-02-02T02:40:00.123456789+00:00";
+
+INSTANTIATE_TEST_SUITE_P(
+    Cases, DecodeBadDigest,
+    ::testing::Values(
+        BadFile{.name = "NoKeys", .to = "{}", .error = "\"name\": expected a string"},
+        BadFile{
+            .name = "NameAsNumber", .from = "\"audit-b-1.jsonl\"", .to = "1", .error = "\"name\": expected a string"},
+        BadFile{.name = "BootAsNull", .from = "\"boot\":\"b\"", .to = "\"boot\":null", .error = "\"boot\": expected"},
+        BadFile{.name = "HashAsArray",
+                .from = "\"sha256\":",
+                .to = "\"sha256\":[],\"x\":",
+                .error = "\"sha256\": expected"},
+        BadFile{.name = "HashTooShort", .from = "ccc", .to = "cc", .error = "\"sha256\": expected 64"},
+        BadFile{.name = "HashInUpperCase", .from = "ccc", .to = "CCC", .error = "\"sha256\": expected 64"},
+        // The writer's chain goes on from it.
+        BadFile{.name = "HeadTooShort", .from = "ddd", .to = "dd", .error = "\"head\": expected 64"},
+        BadFile{.name = "HeadEmpty",
+                .from = "dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd",
+                .error = "\"head\": expected 64"},
+        BadFile{.name = "HeadThatIsNoHex", .from = "ddd", .to = "dgd", .error = "\"head\": expected 64"},
+        BadFile{.name = "PreviousTooShort", .from = "eee", .to = "ee", .error = "\"previous\": expected 64"},
+        BadFile{.name = "FirstNumberAsText",
+                .from = "\"firstSeq\":1",
+                .to = "\"firstSeq\":\"1\"",
+                .error = "\"firstSeq\": expected a number"},
+        BadFile{.name = "NegativeLastNumber", .from = ":9", .to = ":-9", .error = "\"lastSeq\": expected a number"},
+        BadFile{.name = "LinesWithFraction", .from = ":8", .to = ":8.5", .error = "\"lines\": expected a number"},
+        BadFile{.name = "BytesAboveItsType",
+                .from = ":5000",
+                .to = ":9223372036854775808",
+                .error = "\"bytes\": too large"},
+        BadFile{.name = "NoBytes", .from = "\"bytes\":5000,", .to = "", .error = "\"bytes\": expected a number"},
+        BadFile{.name = "ClosedAsNumber",
+                .from = "\"2026-02-02T02:40:00.123456789+00:00\"",
+                .to = "1770000000",
+                .error = "\"closed\": expected a string"},
+        BadFile{.name = "ClosedAtNoTime", .from = kClosed, .to = "yesterday", .error = "\"closed\": "},
+        BadFile{.name = "ClosedOnFebruary30", .from = "02-02T", .to = "02-30T", .error = "\"closed\": "},
+        BadFile{.name = "ClosedWithoutZone", .from = "+00:00", .to = "", .error = "\"closed\": "},
+        BadFile{.name = "ClosedNever", .from = kClosed, .to = "infinite-future", .error = "\"closed\": "}),
+    kBadFileName);
 
 TEST(StateObject, ReplacesBadUtf8InsteadOfThrowing) {
   StateObject object;

@@ -15,6 +15,7 @@
 #include "tests/testing/seed.h"
 #include "tests/unit/audit/audit_fixture.h"
 #include "userspace/audit/chain.h"
+#include "userspace/audit/lines.h"
 
 namespace lattice::audit {
 namespace {
@@ -174,6 +175,27 @@ TEST_F(VerifyTest, AnAddedLineShows) {
   lines.insert(lines.begin() + 2, "{\"note\":\"nothing happened here\"}");
   SetLines(kPath, lines);
   EXPECT_EQ(Kinds(), Kinds_{Kind::kUnreadable});
+}
+
+TEST_F(VerifyTest, AnAddedLineThatIsTooLongShowsAtItsPlace) {
+  for (const char* const path : {kPath, kFirst}) {
+    SCOPED_TRACE(path);
+    const std::string before = fs_.Content(path);
+    std::vector<std::string> lines = Lines(path);
+    lines.insert(lines.begin() + 2, std::string(kMaxLineBytes + 1, 'x'));
+    SetLines(path, lines);
+    const VerifyReport report = Verify();
+    ASSERT_FALSE(report.ok());
+    EXPECT_EQ(report.problems[0].kind, ProblemKind::kUnreadable);
+    EXPECT_EQ(report.problems[0].path, path);
+    EXPECT_EQ(report.problems[0].line, 3u);
+    fs_.SetContent(path, before);
+  }
+}
+
+TEST_F(VerifyTest, ALiveFileOfOneLineThatIsTooLongShows) {
+  SetLines(kPath, {std::string(kMaxLineBytes + 1, 'x')});
+  EXPECT_EQ(Kinds().count(ProblemKind::kUnreadable), 1u);
 }
 
 TEST_F(VerifyTest, TheCutEndOfAClosedSegmentShows) {

@@ -91,11 +91,51 @@ TEST(Render, InAuditModeAttachedIsEnough) {
   EXPECT_FALSE(*IsEnforcing(R"({"mode":"enforce","hooks":[]})")) << "nothing is not enforcement";
 }
 
-TEST(Render, AnAnswerOfAnotherVersionIsAnErrorNotACrash) {
-  for (const char* bad : {"", "nonsense", R"({"hooks":[{"hook":5}]})", R"({"pid":"seven"})"}) {
-    EXPECT_FALSE(RenderStatus(bad).ok()) << bad;
-  }
-  EXPECT_FALSE(RenderFlows(R"({"flows":[{"protocol":1}]})").ok());
+using RenderFunction = absl::StatusOr<std::string> (*)(absl::string_view);
+
+struct BadAnswer {
+  const char* name;
+  RenderFunction render = RenderStatus;
+  const char* json;
+};
+
+class RenderBadAnswer : public ::testing::TestWithParam<BadAnswer> {};
+
+TEST_P(RenderBadAnswer, IsAnErrorNotACrash) {
+  const absl::Status status = GetParam().render(GetParam().json).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInternal) << status;
+  EXPECT_THAT(status.message(), HasSubstr("another version"));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Cases, RenderBadAnswer,
+    ::testing::Values(
+        BadAnswer{.name = "Nothing", .json = ""}, BadAnswer{.name = "NoJson", .json = "nonsense"},
+        BadAnswer{.name = "NoObject", .json = "[]"}, BadAnswer{.name = "Null", .json = "null"},
+        BadAnswer{.name = "TextAsNumber", .json = R"({"hooks":[{"hook":5}]})"},
+        BadAnswer{.name = "NumberAsText", .json = R"({"pid":"seven"})"},
+        BadAnswer{.name = "CountWithFraction", .json = R"({"pid":7.5})"},
+        BadAnswer{.name = "CountBeyondSixtyFourBits", .json = R"({"pid":1e300})"},
+        BadAnswer{.name = "CountBelowZero", .json = R"({"pid":-1})"},
+        BadAnswer{.name = "LossBeyondSixtyFourBits", .json = R"({"audit":{"lost":{"disk":1e300}}})"},
+        BadAnswer{.name = "LossAsText", .json = R"({"audit":{"lost":{"disk":"x"}}})"},
+        BadAnswer{.name = "PositionBeyondSixtyFourBits", .json = R"({"hooks":[{"position":1e300}]})"},
+        BadAnswer{.name = "HookIsNoObject", .json = R"({"hooks":[1]})"},
+        BadAnswer{.name = "ProblemIsNoText", .json = R"({"problems":[1]})"},
+        BadAnswer{.name = "FlowOfNumbers", .render = RenderFlows, .json = R"({"flows":[{"protocol":1}]})"},
+        BadAnswer{.name = "AgeBeyondSixtyFourBits", .render = RenderFlows, .json = R"({"flows":[{"ageMs":-1e300}]})"},
+        BadAnswer{.name = "PortAsText", .render = RenderDenied, .json = R"({"denied":[{"localPort":"x"}]})"},
+        BadAnswer{.name = "WarningIsNoText", .render = RenderCheck, .json = R"({"warnings":[{}]})"},
+        BadAnswer{.name = "TimeAsText", .render = RenderReceipt, .json = R"({"applyMs":"x"})"},
+        BadAnswer{.name = "HitsBelowZero", .render = RenderRuleHits, .json = R"({"rules":[{"hits":-1}]})"},
+        BadAnswer{.name = "PolicyIsNoText", .render = PolicyText, .json = R"({"text":1})"},
+        BadAnswer{.name = "MissedAsText", .render = RenderRecord, .json = R"({"missed":"x"})"}),
+    [](const auto& c) { return c.param.name; });
+
+TEST(Render, TheHighestPositionOfAHookIsAPosition) {
+  const auto text = RenderStatus(R"({"hooks":[{"hook":"a","position":9223372036854775807,"chainLength":1}]})");
+  ASSERT_TRUE(text.ok()) << text.status();
+  EXPECT_THAT(*text, HasSubstr("9223372036854775808 of 1"));
 }
 
 TEST(Render, FlowsShowBothEndsRuleAndSizes) {

@@ -66,13 +66,38 @@ TEST_F(LossLedgerTest, NewPinsBeginAnew) {
   EXPECT_EQ(ledger.Compare(1, 0, kStart)[0].count, 1u);
 }
 
-TEST_F(LossLedgerTest, AFileThatIsNoneIsRefusedWithTheRemedy) {
-  ASSERT_TRUE(WriteFileAtomically(path_, "nonsense\n", 0640).ok());
+struct BadLedger {
+  const char* name;
+  const char* text;
+};
+
+class LoadBadLedger : public LossLedgerTest, public ::testing::WithParamInterface<BadLedger> {};
+
+TEST_P(LoadBadLedger, IsRefusedWithTheRemedy) {
+  ASSERT_TRUE(WriteFileAtomically(path_, GetParam().text, 0640).ok());
   LossLedger ledger(path_);
   const absl::Status loaded = ledger.Load(/*adopted=*/true, kStart);
   EXPECT_EQ(loaded.code(), absl::StatusCode::kDataLoss);
   EXPECT_THAT(loaded.message(), ::testing::AllOf(::testing::HasSubstr(path_), ::testing::HasSubstr("remove it")));
+  EXPECT_EQ(ledger.counts().denied_table, 0u);
 }
+
+INSTANTIATE_TEST_SUITE_P(Cases, LoadBadLedger,
+                         ::testing::Values(BadLedger{.name = "Nothing", .text = ""},
+                                           BadLedger{.name = "Words", .text = "nonsense\n"},
+                                           BadLedger{.name = "OneNumber", .text = "10\n"},
+                                           BadLedger{.name = "ThreeNumbers", .text = "10 20 30\n"},
+                                           // Of "10 2000\n", say.
+                                           BadLedger{.name = "NoLineEnd", .text = "10 20"},
+                                           BadLedger{.name = "TwoLines", .text = "10\n20\n"},
+                                           BadLedger{.name = "TextAfterThem", .text = "10 20\nx"},
+                                           BadLedger{.name = "BlankBeforeThem", .text = "\t10 20\n"},
+                                           BadLedger{.name = "Sign", .text = "+10 20\n"},
+                                           BadLedger{.name = "Negative", .text = "10 -20\n"},
+                                           BadLedger{.name = "Hexadecimal", .text = "0x10 20\n"},
+                                           BadLedger{.name = "Fraction", .text = "10.5 20\n"},
+                                           BadLedger{.name = "AboveSixtyFourBits", .text = "18446744073709551616 0\n"}),
+                         [](const auto& bad) { return bad.param.name; });
 
 }  // namespace
 }  // namespace lattice::dp

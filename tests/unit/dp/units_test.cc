@@ -17,14 +17,33 @@ TEST(Units, ADurationIsANumberWithItsUnit) {
   EXPECT_EQ(*ParseDuration("0s"), absl::ZeroDuration());
 }
 
-TEST(Units, ADurationWithoutUnitOrBelowZeroOrInfiniteIsRefused) {
-  for (const char* text : {"", "60", "0", "s", "-5s", "inf", "5 s", "5x", "1.5", "99999999999999999999d", "7dd"}) {
-    const auto duration = ParseDuration(text);
-    ASSERT_FALSE(duration.ok()) << text;
-    EXPECT_THAT(duration.status().message(), HasSubstr(text));
-    EXPECT_THAT(duration.status().message(), HasSubstr("60s")) << "an example helps";
-  }
+struct BadText {
+  const char* name;
+  const char* text;
+};
+const auto kBadTextName = [](const ::testing::TestParamInfo<BadText>& bad) { return std::string(bad.param.name); };
+
+class BadDuration : public ::testing::TestWithParam<BadText> {};
+
+TEST_P(BadDuration, IsRefusedWithAnExample) {
+  const absl::Status status = ParseDuration(GetParam().text).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(status.message(), HasSubstr(GetParam().text));
+  EXPECT_THAT(status.message(), HasSubstr("60s"));
 }
+
+INSTANTIATE_TEST_SUITE_P(
+    Cases, BadDuration,
+    ::testing::Values(BadText{.name = "Nothing", .text = ""}, BadText{.name = "NoUnit", .text = "60"},
+                      BadText{.name = "ZeroWithoutUnit", .text = "0"}, BadText{.name = "NoNumber", .text = "s"},
+                      BadText{.name = "BelowZero", .text = "-5s"}, BadText{.name = "Plus", .text = "+5s"},
+                      BadText{.name = "MinusAfterDays", .text = "1d-1h"},
+                      BadText{.name = "PlusAfterDays", .text = "1d+1h"}, BadText{.name = "Infinite", .text = "inf"},
+                      BadText{.name = "Blank", .text = "5 s"}, BadText{.name = "OtherUnit", .text = "5x"},
+                      BadText{.name = "FractionWithoutUnit", .text = "1.5"}, BadText{.name = "TwoUnits", .text = "7dd"},
+                      BadText{.name = "DaysAboveTheirType", .text = "99999999999999999999d"},
+                      BadText{.name = "HoursAboveTheirType", .text = "99999999999999999999h"}),
+    kBadTextName);
 
 TEST(Units, APrintedDurationIsReadBack) {
   for (const absl::Duration duration :
@@ -42,13 +61,23 @@ TEST(Units, ASizeIsANumberOfBytesWithAnOptionalUnit) {
   EXPECT_EQ(*ParseSize("0"), 0u);
 }
 
-TEST(Units, ASizeThatIsNoneOrTooLargeIsRefused) {
-  for (const char* text : {"", "MiB", "-1", "1.5MiB", "64MX", "64 MiB", "18446744073709551616", "99999999999GiB"}) {
-    const auto size = ParseSize(text);
-    ASSERT_FALSE(size.ok()) << text;
-    EXPECT_THAT(size.status().message(), HasSubstr("64MiB")) << "an example helps";
-  }
+class BadSize : public ::testing::TestWithParam<BadText> {};
+
+TEST_P(BadSize, IsRefusedWithAnExample) {
+  const absl::Status status = ParseSize(GetParam().text).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(status.message(), HasSubstr("64MiB"));
 }
+
+INSTANTIATE_TEST_SUITE_P(
+    Cases, BadSize,
+    ::testing::Values(BadText{.name = "Nothing", .text = ""}, BadText{.name = "NoNumber", .text = "MiB"},
+                      BadText{.name = "BelowZero", .text = "-1"}, BadText{.name = "Plus", .text = "+1"},
+                      BadText{.name = "Fraction", .text = "1.5MiB"}, BadText{.name = "OtherUnit", .text = "64MX"},
+                      BadText{.name = "Blank", .text = "64 MiB"},
+                      BadText{.name = "AboveSixtyFourBits", .text = "18446744073709551616"},
+                      BadText{.name = "ProductAboveSixtyFourBits", .text = "99999999999GiB"}),
+    kBadTextName);
 
 TEST(Units, APrintedSizeIsReadBack) {
   for (const uint64_t size :

@@ -32,29 +32,42 @@ void MakeDeadSocket(const std::string& path) {
 }
 
 struct AddressCase {
+  const char* name;
   const char* address;
-  const char* host;  // nullptr: refused
-  const char* port;
+  const char* host = nullptr;  // nullptr: refused
+  const char* port = nullptr;
 };
 
-TEST(SplitHostPort, TakesAnAddressApart) {
-  for (const AddressCase& c :
-       {AddressCase{"127.0.0.1:9478", "127.0.0.1", "9478"}, AddressCase{"localhost:0", "localhost", "0"},
-        AddressCase{"[::1]:65535", "::1", "65535"}, AddressCase{"[fe80::1%lo]:1", "fe80::1%lo", "1"},
-        AddressCase{"h:00080", "h", "80"}, AddressCase{"", nullptr, nullptr},
-        AddressCase{"127.0.0.1", nullptr, nullptr}, AddressCase{":9478", nullptr, nullptr},
-        AddressCase{"h:", nullptr, nullptr}, AddressCase{"h:http", nullptr, nullptr},
-        AddressCase{"h:-1", nullptr, nullptr}, AddressCase{"h:65536", nullptr, nullptr},
-        AddressCase{"h:99999999999", nullptr, nullptr}, AddressCase{"::1:80", nullptr, nullptr},
-        AddressCase{"[]:80", nullptr, nullptr}, AddressCase{"[::1:80", nullptr, nullptr},
-        AddressCase{"[::1]", nullptr, nullptr}, AddressCase{"h:8 0", nullptr, nullptr}}) {
-    std::string host, port;
-    EXPECT_EQ(SplitHostPort(c.address, &host, &port), c.host != nullptr) << c.address;
-    if (c.host == nullptr) continue;
-    EXPECT_EQ(host, c.host);
-    EXPECT_EQ(port, c.port);
-  }
+class SplitHostPortOf : public ::testing::TestWithParam<AddressCase> {};
+
+TEST_P(SplitHostPortOf, TakesAnAddressApartOrRefusesIt) {
+  const AddressCase& c = GetParam();
+  std::string host, port;
+  ASSERT_EQ(SplitHostPort(c.address, &host, &port), c.host != nullptr);
+  if (c.host == nullptr) return;
+  EXPECT_EQ(host, c.host);
+  EXPECT_EQ(port, c.port);
 }
+
+INSTANTIATE_TEST_SUITE_P(
+    Cases, SplitHostPortOf,
+    ::testing::Values(
+        AddressCase{.name = "V4", .address = "127.0.0.1:9478", .host = "127.0.0.1", .port = "9478"},
+        AddressCase{.name = "Name", .address = "localhost:0", .host = "localhost", .port = "0"},
+        AddressCase{.name = "V6", .address = "[::1]:65535", .host = "::1", .port = "65535"},
+        AddressCase{.name = "V6Zone", .address = "[fe80::1%lo]:1", .host = "fe80::1%lo", .port = "1"},
+        AddressCase{.name = "ZerosBefore", .address = "h:00080", .host = "h", .port = "80"},
+        AddressCase{.name = "Nothing", .address = ""}, AddressCase{.name = "NoPort", .address = "127.0.0.1"},
+        AddressCase{.name = "NoHost", .address = ":9478"}, AddressCase{.name = "EmptyPort", .address = "h:"},
+        AddressCase{.name = "PortByName", .address = "h:http"}, AddressCase{.name = "NegativePort", .address = "h:-1"},
+        AddressCase{.name = "PortAboveSixteenBits", .address = "h:65536"},
+        AddressCase{.name = "PortAboveItsType", .address = "h:99999999999"},
+        AddressCase{.name = "V6WithoutBrackets", .address = "::1:80"},
+        AddressCase{.name = "EmptyBrackets", .address = "[]:80"},
+        AddressCase{.name = "NoClosingBracket", .address = "[::1:80"},
+        AddressCase{.name = "V6WithoutPort", .address = "[::1]"},
+        AddressCase{.name = "BlankInThePort", .address = "h:8 0"}),
+    [](const auto& c) { return c.param.name; });
 
 TEST(Listener, TakesAFreePortOfBothFamilies) {
   for (const char* address : {"127.0.0.1:0", "[::1]:0", "localhost:0"}) {

@@ -40,6 +40,8 @@ INSTANTIATE_TEST_SUITE_P(
         BadOptions{"AfterBracket", {.urls = {"nats://[::1]x4222"}}, "no port between 1 and 65535"},
         BadOptions{"Space", {.urls = {"nats://me:sec ret@h"}}, "holds a space"},
         BadOptions{"SecondUrl", {.urls = {"nats://h", "ftp://me:secret@i"}}, "\"ftp://i\""},
+        BadOptions{"NoSchemeButOneAfterTheHost", {.urls = {"me:secret@h://"}}, "\"h://\": unknown scheme"},
+        BadOptions{"NoSchemeButOneInThePassword", {.urls = {"me:secret://x@h"}}, "\"h\": unknown scheme"},
         BadOptions{"UserWithoutPassword", {.urls = {"h"}, .user = "me"}, "user and password file"},
         BadOptions{"CertificateWithoutKey", {.urls = {"h"}, .tls_cert_file = "/c"}, "certificate file and key file"},
         BadOptions{
@@ -58,19 +60,47 @@ TEST(NatsSecretFile, MustNotBeEmpty) {
   EXPECT_THAT(std::string(connection.status().message()), HasSubstr("is empty"));
 }
 
-TEST(RedactUrls, TakesOutTheUserPart) {
-  const std::pair<const char*, const char*> cases[] = {
-      {"nats://host:4222", "nats://host:4222"},
-      {"nats://me:secret@host:4222", "nats://host:4222"},
-      {"at nats://token@host and tls://me:secret@other.", "at nats://host and tls://other."},
-      {"nats://me:se@c/r,e'\"t@host", "nats://host"},
-      {"me:secret@host:4222", "host:4222"},
-      {"no address at all", "no address at all"},
-      {"", ""},
-      {"://", "://"},
-  };
-  for (const auto& [text, want] : cases) EXPECT_EQ(RedactUrls(text), want);
+struct Redaction {
+  const char* name;
+  const char* text;
+  const char* want;
+};
+
+class RedactUrlsOf : public ::testing::TestWithParam<Redaction> {};
+
+TEST_P(RedactUrlsOf, TakesOutTheUserPart) {
+  EXPECT_EQ(RedactUrls(GetParam().text), GetParam().want);
+  EXPECT_EQ(RedactUrls(GetParam().want), GetParam().want) << "a second time changes nothing";
 }
+
+INSTANTIATE_TEST_SUITE_P(
+    Cases, RedactUrlsOf,
+    ::testing::Values(
+        Redaction{.name = "NoUserPart", .text = "nats://host:4222", .want = "nats://host:4222"},
+        Redaction{.name = "UserAndPassword", .text = "nats://me:secret@host:4222", .want = "nats://host:4222"},
+        Redaction{.name = "TwoUrlsInASentence",
+                  .text = "at nats://token@host and tls://me:secret@other.",
+                  .want = "at nats://host and tls://other."},
+        Redaction{.name = "PunctuationInThePassword", .text = "nats://me:se@c/r,e'\"t@host", .want = "nats://host"},
+        Redaction{.name = "SchemeInThePassword", .text = "nats://me:se://cret@host", .want = "nats://host"},
+        Redaction{.name = "CommaList", .text = "nats://me:secret@h,tls://me:secret@i", .want = "nats://i"},
+        Redaction{.name = "NoScheme", .text = "me:secret@host:4222", .want = "host:4222"},
+        Redaction{.name = "NoSchemeButOneInThePassword", .text = "me:secret://x@host", .want = "host"},
+        Redaction{.name = "NoSchemeButOneAfterTheHost", .text = "me:secret@host://", .want = "host://"},
+        Redaction{
+            .name = "NoSchemeInASentence", .text = "cannot reach me:secret@host now", .want = "cannot reach host now"},
+        Redaction{.name = "NoSchemeBesideAnUrl", .text = "me:secret@host nats://other", .want = "host nats://other"},
+        Redaction{.name = "UnknownScheme", .text = "secret://x@host", .want = "host"},
+        Redaction{.name = "SchemeWithoutASlash", .text = "nats:/me:secret@host", .want = "host"},
+        Redaction{.name = "Quoted", .text = "URL \"nats://me:secret@h\": no", .want = "URL \"nats://h\": no"},
+        Redaction{.name = "InBrackets", .text = "Invalid (me:secret@h)", .want = "Invalid (h)"},
+        Redaction{.name = "V6Host", .text = "tls://me:secret@[2001:db8::1]:4222", .want = "tls://[2001:db8::1]:4222"},
+        Redaction{.name = "NoHost", .text = "nats://secret@", .want = "nats://"},
+        Redaction{.name = "NoAddress", .text = "no address at all", .want = "no address at all"},
+        Redaction{.name = "Blanks", .text = " \t two  words\n", .want = " \t two  words\n"},
+        Redaction{.name = "Nothing", .text = "", .want = ""},
+        Redaction{.name = "SchemeOfNothing", .text = "://", .want = "://"}),
+    [](const auto& c) { return c.param.name; });
 
 }  // namespace
 }  // namespace lattice::nats
