@@ -15,14 +15,19 @@ namespace {
 
 using Json = nlohmann::json;
 
+std::string Remedy(const absl::Status& answer, const Target& target) {
+  if (absl::IsUnavailable(answer)) return absl::StrCat("latticed-dp --iface ", target.iface());
+  if (absl::IsInvalidArgument(answer)) return "name the --admin-socket of that interface's daemon, or none";
+  return "see its log";
+}
+
 // What the daemon found, and the flags it runs with, which the pins are compared to.
 void AskDaemon(const Target& target, datapath::Options* options, std::vector<datapath::Check>* checks) {
   const absl::StatusOr<std::string> answer = target.Get("/v1/doctor");
   if (!answer.ok()) {
-    const bool absent = absl::IsUnavailable(answer.status());
     checks->push_back({.name = "daemon",
                        .detail = std::string(answer.status().message()),
-                       .remedy = absent ? absl::StrCat("latticed-dp --iface ", target.iface()) : "see its log"});
+                       .remedy = Remedy(answer.status(), target)});
     return;
   }
   try {

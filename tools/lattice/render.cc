@@ -208,6 +208,10 @@ absl::StatusOr<std::string> RenderStatus(absl::string_view json) {
   return WithJson(json, [](const Json& status) { return StatusText(status); });
 }
 
+absl::StatusOr<std::string> InterfaceOfStatus(absl::string_view status_json) {
+  return WithJson(status_json, [](const Json& status) { return status.at("iface").get<std::string>(); });
+}
+
 absl::StatusOr<bool> IsEnforcing(absl::string_view status_json) {
   return WithJson(status_json, [](const Json& status) {
     const Json& hooks = At(status, "hooks");

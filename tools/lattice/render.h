@@ -11,6 +11,7 @@
 namespace lattice::cli {
 
 absl::StatusOr<std::string> RenderStatus(absl::string_view json);
+absl::StatusOr<std::string> InterfaceOfStatus(absl::string_view status_json);
 // False while something wanted is not in place.
 absl::StatusOr<bool> IsEnforcing(absl::string_view status_json);
 
