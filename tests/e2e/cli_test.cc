@@ -1,5 +1,8 @@
 // `lattice dp` beside a daemon: which interface a command is about, and what it says without one.
+#include <algorithm>
+
 #include "tests/e2e/overlay_test.h"
+#include "tests/testing/temp_dir.h"
 #include "userspace/base/file.h"
 
 namespace lattice::testing {
@@ -55,6 +58,33 @@ TEST_F(CliTest, TheDaemonAtASocketTellsItsInterface) {
   const CommandResult detached = Lattice({"detach", Socket()});
   EXPECT_TRUE(detached.ok()) << detached;
   EXPECT_THAT(detached.out, HasSubstr("nothing of Lattice is left on wg0"));
+}
+
+TEST_F(CliTest, WithoutADaemonTheHostIsCheckedAndStatusSaysWhatToDo) {
+  const TempDir empty;
+  const CommandResult doctor = Lattice({"doctor", "--pin-path=/sys/fs/bpf/lat-t-none"});
+  EXPECT_EQ(doctor.exit_code, 0) << doctor;
+  EXPECT_THAT(doctor.out, HasSubstr("kernel.bpf"));
+  EXPECT_THAT(doctor.out, HasSubstr("none is named"));
+  const CommandResult status = Lattice({"status", "--pin-path=" + empty.path()});
+  EXPECT_EQ(status.exit_code, 1) << status;
+  EXPECT_THAT(status.err, HasSubstr("no latticed-dp runs here, or it has another --pin-path; start one, or name"));
+}
+
+TEST_F(CliTest, WithoutThePrivilegeThatIsAllThatIsSaid) {
+  ASSERT_NO_FATAL_FAILURE(StartDp({}));
+  const auto as_nobody = [&](std::vector<std::string> words) {
+    words.insert(words.begin(),
+                 {"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--", BinaryPath("lattice"), "dp"});
+    return RunCommand(node().Inside(std::move(words)));
+  };
+  const CommandResult status = as_nobody({"status", "--pin-path=" + dp_->pin_path()});
+  EXPECT_EQ(status.exit_code, 1) << status;
+  EXPECT_THAT(status.err, HasSubstr("reading " + dp_->pin_path() + " is not permitted: run as root"));
+  const CommandResult doctor = as_nobody({"doctor", "--iface=wg0"});
+  EXPECT_EQ(doctor.exit_code, 1) << doctor;
+  EXPECT_EQ(std::count(doctor.out.begin(), doctor.out.end(), '\n'), 2) << "the head and a line: " << doctor;
+  EXPECT_THAT(doctor.out, HasSubstr("run as root"));
 }
 
 }  // namespace

@@ -82,13 +82,22 @@ ExitCode RunDoctor(const Words& words) {
     absl::PrintF("%s", args.HelpText());
     return kOk;
   }
-  if (const absl::Status resolved = target.Resolve(); !resolved.ok()) return Fail(resolved);
+  // Without it every other check would fail, and blame the kernel.
+  if (const auto powerless = datapath::MissingPrivilege(); powerless.has_value()) {
+    absl::PrintF("%s", Print({*powerless}, json));
+    return kFailed;
+  }
+  const absl::Status resolved = target.Resolve();
+  // No interface to look at: the host can be looked at all the same.
+  if (!resolved.ok() && !absl::IsNotFound(resolved)) return Fail(resolved);
   datapath::Options options;
   options.iface = target.iface();
   options.pin_path = target.pin_path();
-  UsePinnedSize(target, &options);
   std::vector<datapath::Check> from_daemon;
-  AskDaemon(target, &options, &from_daemon);
+  if (resolved.ok()) {
+    UsePinnedSize(target, &options);
+    AskDaemon(target, &options, &from_daemon);
+  }
   std::vector<datapath::Check> checks = datapath::Probe(options);
   checks.insert(checks.end(), from_daemon.begin(), from_daemon.end());
   absl::PrintF("%s", Print(checks, json));

@@ -23,13 +23,16 @@ namespace {
 // A policy of 100 k rules is compiled and swapped well within this.
 constexpr absl::Duration kTimeout = absl::Seconds(60);
 
-std::vector<std::string> PinnedInterfaces(const std::string& path) {
+absl::StatusOr<std::vector<std::string>> PinnedInterfaces(const std::string& path) {
   std::vector<std::string> names;
-  std::error_code error;  // no folder, no pins
+  std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(path, error)) {
     if (entry.is_directory(error)) names.push_back(datapath::InterfaceOfFolder(entry.path().filename().string()));
   }
-  return names;
+  if (error == std::errc::permission_denied) {
+    return absl::PermissionDeniedError(absl::StrCat("reading ", path, " is not permitted: run as root"));
+  }
+  return names;  // no folder, no pins
 }
 
 absl::StatusOr<std::string> Body(const absl::StatusOr<http::ClientResponse>& answer) {
@@ -68,12 +71,15 @@ absl::Status Target::AskInterface() {
     LATTICE_ASSIGN_OR_RETURN(iface_, InterfaceOfStatus(status));
     return absl::OkStatus();
   }
-  const std::vector<std::string> pinned = PinnedInterfaces(pin_path_);
-  if (pinned.size() != 1) {
+  LATTICE_ASSIGN_OR_RETURN(const std::vector<std::string> pinned, PinnedInterfaces(pin_path_));
+  if (pinned.empty()) {
+    return absl::NotFoundError(absl::StrCat("no data plane is pinned in ", pin_path_,
+                                            ": no latticed-dp runs here, or it has another --pin-path; start one, or "
+                                            "name --iface or --pin-path"));
+  }
+  if (pinned.size() > 1) {
     return absl::InvalidArgumentError(
-        pinned.empty() ? absl::StrCat("no data plane is pinned in ", pin_path_, ": name the interface with --iface")
-                       : absl::StrCat("several interfaces have a data plane, choose one with --iface: ",
-                                      absl::StrJoin(pinned, ", ")));
+        absl::StrCat("several interfaces have a data plane, choose one with --iface: ", absl::StrJoin(pinned, ", ")));
   }
   iface_ = pinned[0];
   return absl::OkStatus();

@@ -29,7 +29,7 @@ class Target {
 
   // After Args::Parse. Without --iface the daemon at --admin-socket tells its interface, or without that it is the
   // one interface that has pins. InvalidArgument: several have; NotFound: none has; Unavailable: nobody listens at
-  // --admin-socket.
+  // --admin-socket; PermissionDenied: the pins or the socket are not ours to read.
   absl::Status Resolve();
 
   const std::string& iface() const { return iface_; }
