@@ -212,6 +212,10 @@ absl::StatusOr<std::string> InterfaceOfStatus(absl::string_view status_json) {
   return WithJson(status_json, [](const Json& status) { return status.at("iface").get<std::string>(); });
 }
 
+absl::StatusOr<int64_t> PidOfStatus(absl::string_view status_json) {
+  return WithJson(status_json, [](const Json& status) { return status.at("pid").get<int64_t>(); });
+}
+
 absl::StatusOr<bool> IsEnforcing(absl::string_view status_json) {
   return WithJson(status_json, [](const Json& status) {
     const Json& hooks = At(status, "hooks");
