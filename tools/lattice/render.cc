@@ -272,11 +272,11 @@ absl::StatusOr<std::string> RenderReceipt(absl::string_view receipt_json) {
 
 absl::StatusOr<std::string> RenderFlows(absl::string_view flows_json) {
   return WithJson(flows_json, [](const Json& json) {
-    Table table({"PROTO", "LOCAL", "", "REMOTE", "VERDICT", "RULE", ">OUT", ">IN", ">AGE", ">IDLE"});
+    Table table({"SCOPE", "PROTO", "LOCAL", "", "REMOTE", "VERDICT", "RULE", ">OUT", ">IN", ">AGE", ">IDLE"});
     for (const Json& flow : At(json, "flows")) {
       const std::string rule = Text(flow, "rule");
-      table.Row({Text(flow, "protocol"), Endpoint(Text(flow, "local"), Count(flow, "localPort")), Arrow(flow),
-                 Endpoint(Text(flow, "remote"), Count(flow, "remotePort")), Text(flow, "verdict"),
+      table.Row({Text(flow, "scope"), Text(flow, "protocol"), Endpoint(Text(flow, "local"), Count(flow, "localPort")),
+                 Arrow(flow), Endpoint(Text(flow, "remote"), Count(flow, "remotePort")), Text(flow, "verdict"),
                  rule.empty() ? absl::StrCat("(", Text(flow, "reason"), ")") : rule,
                  HumanBytes(Count(flow, "bytesOut")), HumanBytes(Count(flow, "bytesIn")),
                  HumanMs(flow.value("ageMs", int64_t{0})), HumanMs(flow.value("idleMs", int64_t{0}))});
@@ -287,9 +287,11 @@ absl::StatusOr<std::string> RenderFlows(absl::string_view flows_json) {
 
 absl::StatusOr<std::string> RenderDenied(absl::string_view denied_json) {
   return WithJson(denied_json, [](const Json& json) {
-    Table table({"PROTO", "LOCAL", "", "REMOTE", "VERDICT", "REASON", "RULE", ">PACKETS", ">BYTES", ">FIRST", ">LAST"});
+    Table table({"SCOPE", "PROTO", "LOCAL", "", "REMOTE", "VERDICT", "REASON", "RULE", ">PACKETS", ">BYTES", ">FIRST",
+                 ">LAST"});
     for (const Json& entry : At(json, "denied")) {
-      table.Row({Text(entry, "protocol"), Endpoint(Text(entry, "local"), Count(entry, "localPort")), Arrow(entry),
+      table.Row({Text(entry, "scope"), Text(entry, "protocol"),
+                 Endpoint(Text(entry, "local"), Count(entry, "localPort")), Arrow(entry),
                  Endpoint(Text(entry, "remote"), Count(entry, "remotePort")), Text(entry, "verdict"),
                  Text(entry, "reason"), Text(entry, "rule"), HumanCount(Count(entry, "packets")),
                  HumanBytes(Count(entry, "bytes")), HumanMs(entry.value("ageMs", int64_t{0})),

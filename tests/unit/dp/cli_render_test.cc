@@ -100,15 +100,23 @@ TEST(Render, AnAnswerOfAnotherVersionIsAnErrorNotACrash) {
 
 TEST(Render, FlowsShowBothEndsRuleAndSizes) {
   const auto text = RenderFlows(
-      R"({"flows":[{"direction":"egress","protocol":"tcp","local":"10.42.0.1","localPort":4000,"remote":"2001:db8::2",
+      R"({"flows":[{"direction":"egress","scope":"cgroup","protocol":"tcp","local":"10.42.0.1","localPort":4000,"remote":"2001:db8::2",
           "remotePort":443,"verdict":"allow","reason":"allow_rule","rule":"https","bytesOut":2048,"bytesIn":10,
           "ageMs":61000,"idleMs":5},
          {"direction":"ingress","protocol":"icmp","local":"10.42.0.1","remote":"10.42.0.2","remotePort":0,
           "verdict":"allow","reason":"default_allow","rule":""}],"more":true})");
   ASSERT_TRUE(text.ok()) << text.status();
-  EXPECT_THAT(*text,
-              AllOf(HasSubstr("10.42.0.1:4000"), HasSubstr("[2001:db8::2]:443"), HasSubstr("https"),
-                    HasSubstr("2.0 KiB"), HasSubstr("1m 1s"), HasSubstr("(default_allow)"), HasSubstr("--limit")));
+  EXPECT_THAT(*text, AllOf(HasSubstr("SCOPE"), HasSubstr("cgroup  tcp"), HasSubstr("10.42.0.1:4000"),
+                           HasSubstr("[2001:db8::2]:443"), HasSubstr("https"), HasSubstr("2.0 KiB"), HasSubstr("1m 1s"),
+                           HasSubstr("(default_allow)"), HasSubstr("--limit")));
+}
+
+TEST(Render, DeniedAttemptsOfTheTwoScopesAreToldApart) {
+  const auto text = RenderDenied(
+      R"({"denied":[{"scope":"iface","protocol":"udp","local":"10.42.0.1","remote":"10.42.0.2","verdict":"drop"},
+                    {"scope":"cgroup","protocol":"udp","local":"10.42.0.1","remote":"10.42.0.2","verdict":"drop"}]})");
+  ASSERT_TRUE(text.ok()) << text.status();
+  EXPECT_THAT(*text, AllOf(HasSubstr("iface   udp"), HasSubstr("cgroup  udp")));
 }
 
 TEST(Render, TopIsSortedByRateOnceThereIsOne) {
