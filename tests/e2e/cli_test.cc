@@ -87,5 +87,16 @@ TEST_F(CliTest, WithoutThePrivilegeThatIsAllThatIsSaid) {
   EXPECT_THAT(doctor.out, HasSubstr("run as root"));
 }
 
+TEST(CliHelp, IsAskedForByOneLetterToo) {
+  for (const std::vector<std::string>& argv : {std::vector<std::string>{BinaryPath("latticed-dp"), "-h"},
+                                               {BinaryPath("latticed-dp"), "--iface=wg0", "-h"},
+                                               {BinaryPath("lattice"), "-h"},
+                                               {BinaryPath("lattice"), "dp", "status", "-h"}}) {
+    const CommandResult help = RunCommand(argv);
+    EXPECT_TRUE(help.ok()) << help;
+    EXPECT_THAT(help.out, HasSubstr("--")) << help;
+  }
+}
+
 }  // namespace
 }  // namespace lattice::testing
