@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <set>
 
+#include "absl/strings/str_cat.h"
 #include "tests/e2e/overlay_test.h"
 #include "tests/testing/child_process.h"
 #include "userspace/base/file.h"
@@ -149,9 +150,11 @@ TEST_F(ReloadTest, DetachEndsARunningDaemonAndEveryFlow) {
   EXPECT_THAT(blind.err, ::testing::HasSubstr(std::to_string(dp_->pid())));
   EXPECT_FALSE(FolderEntries(dp_->pin_folder()).empty());
 
+  const pid_t pid = dp_->pid();
   const CommandResult detached = dp_->Cli({"detach"});
   EXPECT_TRUE(detached.ok()) << detached;
-  EXPECT_TRUE(WaitUntil([&] { return !dp_->running(); }));
+  EXPECT_FALSE(dp_->running()) << "who detached may start the next one";
+  EXPECT_THAT(detached.out, ::testing::HasSubstr(absl::StrCat("latticed-dp (pid ", pid, ") has ended")));
   EXPECT_THAT(dp_->log(), ::testing::HasSubstr("nothing of ours is left"));
   EXPECT_TRUE(FolderEntries(dp_->pin_folder()).empty());
   EXPECT_FALSE(dp_->Records([](const AuditRecord& r) { return r["event"] == "end"; }).empty());

@@ -6,15 +6,20 @@
 
 #include <algorithm>
 
+#include "absl/strings/str_cat.h"
 #include "tests/integration/datapath_fixture.h"
 #include "tests/testing/tcx_chain.h"
+#include "userspace/datapath/kernel_object.h"
+#include "userspace/datapath/pins.h"
 
 namespace lattice::datapath {
 namespace {
 
 using lattice::testing::AttachForeignProgram;
 using lattice::testing::TcxHook;
+using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 class DatapathProbe : public DatapathTest {
  protected:
@@ -22,6 +27,12 @@ class DatapathProbe : public DatapathTest {
     std::vector<Check> checks;
     Inside([&] { checks = Probe(options); });
     return checks;
+  }
+  static uint32_t LinkId(const Options& options) {
+    const auto link = OpenPin(absl::StrCat(PinFolder(options.pin_path, options.iface), "/link_tc_egress"));
+    const auto info = link.ok() ? LinkInfo(link->get()) : link.status();
+    EXPECT_TRUE(info.ok()) << info.status();
+    return info.ok() ? info->id : 0;
   }
   Check Find(const Options& options, const std::string& name) {
     for (Check& check : Run(options)) {
@@ -86,6 +97,28 @@ TEST_F(DatapathProbe, AProgramInFrontIsNamed) {
   EXPECT_TRUE(Find(DefaultOptions(), "programs.tc_ingress").ok);
 }
 
+TEST_F(DatapathProbe, WithAnotherPinPathWhatEnforcesIsNotCalledACopy) {
+  const auto datapath = Create(DefaultOptions(), Allow({}));
+  ASSERT_TRUE(datapath.ok()) << datapath.status();
+  Options options = DefaultOptions();
+  options.pin_path += "-second";
+  const Check check = Find(options, "programs.tc_egress");
+  EXPECT_FALSE(check.ok || check.fatal);
+  EXPECT_THAT(check.detail, HasSubstr("a data plane with another --pin-path enforces here"));
+  EXPECT_THAT(check.remedy, AllOf(HasSubstr("--pin-path"), Not(HasSubstr("detach"))));
+}
+
+TEST_F(DatapathProbe, AuditModeIsWorthALook) {
+  EXPECT_TRUE(Create(DefaultOptions(), Allow({})).ok());
+  EXPECT_TRUE(Find(DefaultOptions(), "pins.mode").ok);
+  Options options = DefaultOptions();
+  options.mode = LAT_MODE_AUDIT;
+  ASSERT_TRUE(Create(options, Allow({})).ok());
+  const Check mode = Find(options, "pins.mode");
+  EXPECT_FALSE(mode.ok || mode.fatal);
+  EXPECT_THAT(mode.remedy, HasSubstr("--mode enforce"));
+}
+
 TEST_F(DatapathProbe, ACopyOfOurProgramIsFound) {
   const auto first = Create(DefaultOptions(), Allow({}));
   ASSERT_TRUE(first.ok()) << first.status();
@@ -94,7 +127,9 @@ TEST_F(DatapathProbe, ACopyOfOurProgramIsFound) {
   {
     const auto second = Create(options, Allow({}));
     ASSERT_TRUE(second.ok()) << second.status();
-    EXPECT_THAT(Find(DefaultOptions(), "programs.tc_egress").detail, HasSubstr("copies of our program"));
+    const Check copies = Find(DefaultOptions(), "programs.tc_egress");
+    EXPECT_THAT(copies.detail, HasSubstr("copies of our program"));
+    EXPECT_THAT(copies.remedy, HasSubstr(absl::StrCat("bpftool link detach id ", LinkId(options))));
     EXPECT_EQ(Hooks(**second)[0].chain_length, 2);
     EXPECT_THAT(Hooks(**second)[0].detail, HasSubstr("is a copy of ours"));
     EXPECT_THAT(Hooks(**first)[0].detail, HasSubstr("is a copy of ours"));

@@ -15,14 +15,19 @@ namespace {
 
 using Json = nlohmann::json;
 
+std::string Remedy(const absl::Status& answer, const Target& target) {
+  if (absl::IsUnavailable(answer)) return absl::StrCat("latticed-dp --iface ", target.iface());
+  if (absl::IsInvalidArgument(answer)) return "name the --admin-socket of that interface's daemon, or none";
+  return "see its log";
+}
+
 // What the daemon found, and the flags it runs with, which the pins are compared to.
 void AskDaemon(const Target& target, datapath::Options* options, std::vector<datapath::Check>* checks) {
   const absl::StatusOr<std::string> answer = target.Get("/v1/doctor");
   if (!answer.ok()) {
-    const bool absent = absl::IsUnavailable(answer.status());
     checks->push_back({.name = "daemon",
                        .detail = std::string(answer.status().message()),
-                       .remedy = absent ? absl::StrCat("latticed-dp --iface ", target.iface()) : "see its log"});
+                       .remedy = Remedy(answer.status(), target)});
     return;
   }
   try {
@@ -77,13 +82,22 @@ ExitCode RunDoctor(const Words& words) {
     absl::PrintF("%s", args.HelpText());
     return kOk;
   }
-  if (const absl::Status resolved = target.Resolve(); !resolved.ok()) return Fail(resolved);
+  // Without it every other check would fail, and blame the kernel.
+  if (const auto powerless = datapath::MissingPrivilege(); powerless.has_value()) {
+    absl::PrintF("%s", Print({*powerless}, json));
+    return kFailed;
+  }
+  const absl::Status resolved = target.Resolve();
+  // No interface to look at: the host can be looked at all the same.
+  if (!resolved.ok() && !absl::IsNotFound(resolved)) return Fail(resolved);
   datapath::Options options;
   options.iface = target.iface();
   options.pin_path = target.pin_path();
-  UsePinnedSize(target, &options);
   std::vector<datapath::Check> from_daemon;
-  AskDaemon(target, &options, &from_daemon);
+  if (resolved.ok()) {
+    UsePinnedSize(target, &options);
+    AskDaemon(target, &options, &from_daemon);
+  }
   std::vector<datapath::Check> checks = datapath::Probe(options);
   checks.insert(checks.end(), from_daemon.begin(), from_daemon.end());
   absl::PrintF("%s", Print(checks, json));

@@ -7,7 +7,6 @@
 #include "absl/strings/str_format.h"
 #include "tools/lattice/commands.h"
 #include "tools/lattice/render.h"
-#include "userspace/http/client.h"
 
 namespace lattice::cli {
 namespace {
@@ -16,7 +15,7 @@ namespace {
 ExitCode Follow(const Target& target, bool denied, bool json) {
   const std::string path = absl::StrCat("/v1/flows?follow", denied ? "&denied" : "");
   absl::Status bad;
-  const absl::Status ended = http::Client(target.admin_socket()).ForEachLine(path, [&](absl::string_view line) {
+  const absl::Status ended = target.ForEachLine(path, [&](absl::string_view line) {
     const absl::StatusOr<std::string> text = json ? absl::StrCat(line, "\n") : RenderRecord(line);
     if (!text.ok()) {
       bad = text.status();
@@ -25,7 +24,6 @@ ExitCode Follow(const Target& target, bool denied, bool json) {
     return fputs(text->c_str(), stdout) >= 0 && fflush(stdout) == 0;
   });
   if (!bad.ok()) return Fail(bad);
-  if (absl::IsUnavailable(ended)) return Fail(target.NotRunning());
   return ended.ok() ? kOk : Fail(ended);
 }
 

@@ -14,6 +14,7 @@
 #include "nlohmann/json.hpp"
 #include "tools/lattice/format.h"
 #include "userspace/audit/decoder.h"
+#include "userspace/base/plural.h"
 #include "userspace/base/status.h"
 
 namespace lattice::cli {
@@ -91,18 +92,19 @@ void AppendHooks(const Json& json, std::string* out) {
 void AppendPolicy(const Json& json, std::string* out) {
   const Json& policy = At(json, "policy");
   if (!policy.is_object()) return;
+  const uint64_t refused = Count(policy, "refused");
   if (!policy.contains("source")) {  // without a daemon only the pins tell
-    absl::StrAppend(out, absl::StrFormat("policy    generation %d, %d rules, hash %s\n", Count(policy, "generation"),
-                                         Count(policy, "rules"), Text(policy, "hash").substr(0, 12)));
+    absl::StrAppend(out, absl::StrFormat("policy    generation %d, %s, hash %s\n", Count(policy, "generation"),
+                                         Plural(Count(policy, "rules"), "rule"), Text(policy, "hash").substr(0, 12)));
     return;
   }
   absl::StrAppend(
-      out, absl::StrFormat("policy    generation %d, %d egress rules (default %s), %d ingress rules (default %s)\n",
-                           Count(policy, "generation"), Count(policy, "egressRules"), Text(policy, "egressDefault"),
-                           Count(policy, "ingressRules"), Text(policy, "ingressDefault")));
-  absl::StrAppend(out, absl::StrFormat("          from %s, hash %s, %s, %d refused\n", Text(policy, "source"),
+      out, absl::StrFormat("policy    generation %d, %s (default %s), %s (default %s)\n", Count(policy, "generation"),
+                           Plural(Count(policy, "egressRules"), "egress rule"), Text(policy, "egressDefault"),
+                           Plural(Count(policy, "ingressRules"), "ingress rule"), Text(policy, "ingressDefault")));
+  absl::StrAppend(out, absl::StrFormat("          from %s, hash %s, %s%s\n", Text(policy, "source"),
                                        Text(policy, "hash").substr(0, 12), HumanBytes(Count(policy, "bytes")),
-                                       Count(policy, "refused")));
+                                       refused == 0 ? "" : absl::StrCat(", refused since the start: ", refused)));
 }
 
 void AppendRecords(const Json& json, std::string* out) {
@@ -227,6 +229,14 @@ absl::StatusOr<std::string> RenderStatus(absl::string_view json) {
   return WithJson(json, [](const Json& status) { return StatusText(status); });
 }
 
+absl::StatusOr<std::string> InterfaceOfStatus(absl::string_view status_json) {
+  return WithJson(status_json, [](const Json& status) { return status.at("iface").get<std::string>(); });
+}
+
+absl::StatusOr<int64_t> PidOfStatus(absl::string_view status_json) {
+  return WithJson(status_json, [](const Json& status) { return status.at("pid").get<int64_t>(); });
+}
+
 absl::StatusOr<bool> IsEnforcing(absl::string_view status_json) {
   return WithJson(status_json, [](const Json& status) {
     const Json& hooks = At(status, "hooks");
@@ -257,10 +267,11 @@ absl::StatusOr<std::string> RenderCheck(absl::string_view check_json) {
     std::string out;
     for (const Json& warning : At(check, "warnings"))
       absl::StrAppend(&out, "warning: ", warning.get<std::string>(), "\n");
-    absl::StrAppend(&out,
-                    absl::StrFormat("good: %d egress rules, %d ingress rules, %d prefixes in %s (%s lookup), hash %s\n",
-                                    Count(check, "egressRules"), Count(check, "ingressRules"), Count(check, "prefixes"),
-                                    HumanBytes(Count(check, "bytes")), Text(check, "lookup"), Text(check, "hash")));
+    absl::StrAppend(&out, absl::StrFormat("good: %s, %s, %s in %s (%s lookup), hash %s\n",
+                                          Plural(Count(check, "egressRules"), "egress rule"),
+                                          Plural(Count(check, "ingressRules"), "ingress rule"),
+                                          Plural(Count(check, "prefixes"), "prefix"), HumanBytes(Count(check, "bytes")),
+                                          Text(check, "lookup"), Text(check, "hash")));
     return out;
   });
 }
@@ -272,22 +283,22 @@ absl::StatusOr<std::string> RenderReceipt(absl::string_view receipt_json) {
       absl::StrAppend(&out, "warning: ", warning.get<std::string>(), "\n");
     }
     absl::StrAppend(
-        &out, absl::StrFormat("in force: generation %d, %d rules, %d prefixes in %s (%s lookup), %.1f ms, hash %s\n"
+        &out, absl::StrFormat("in force: generation %d, %s, %s in %s (%s lookup), %.1f ms, hash %s\n"
                               "until the daemon reloads (SIGHUP) or restarts: then flags and --policy-file count\n",
-                              Count(receipt, "generation"), Count(receipt, "rules"), Count(receipt, "prefixes"),
-                              HumanBytes(Count(receipt, "bytes")), Text(receipt, "lookup"),
-                              receipt.value("applyMs", 0.0), Text(receipt, "hash")));
+                              Count(receipt, "generation"), Plural(Count(receipt, "rules"), "rule"),
+                              Plural(Count(receipt, "prefixes"), "prefix"), HumanBytes(Count(receipt, "bytes")),
+                              Text(receipt, "lookup"), receipt.value("applyMs", 0.0), Text(receipt, "hash")));
     return out;
   });
 }
 
 absl::StatusOr<std::string> RenderFlows(absl::string_view flows_json) {
   return WithJson(flows_json, [](const Json& json) {
-    Table table({"PROTO", "LOCAL", "", "REMOTE", "VERDICT", "RULE", ">OUT", ">IN", ">AGE", ">IDLE"});
+    Table table({"SCOPE", "PROTO", "LOCAL", "", "REMOTE", "VERDICT", "RULE", ">OUT", ">IN", ">AGE", ">IDLE"});
     for (const Json& flow : At(json, "flows")) {
       const std::string rule = Text(flow, "rule");
-      table.Row({Text(flow, "protocol"), Endpoint(Text(flow, "local"), Count(flow, "localPort")), Arrow(flow),
-                 Endpoint(Text(flow, "remote"), Count(flow, "remotePort")), Text(flow, "verdict"),
+      table.Row({Text(flow, "scope"), Text(flow, "protocol"), Endpoint(Text(flow, "local"), Count(flow, "localPort")),
+                 Arrow(flow), Endpoint(Text(flow, "remote"), Count(flow, "remotePort")), Text(flow, "verdict"),
                  rule.empty() ? absl::StrCat("(", Text(flow, "reason"), ")") : rule,
                  HumanBytes(Count(flow, "bytesOut")), HumanBytes(Count(flow, "bytesIn")),
                  HumanMs(Signed(flow, "ageMs", 0)), HumanMs(Signed(flow, "idleMs", 0))});
@@ -298,9 +309,11 @@ absl::StatusOr<std::string> RenderFlows(absl::string_view flows_json) {
 
 absl::StatusOr<std::string> RenderDenied(absl::string_view denied_json) {
   return WithJson(denied_json, [](const Json& json) {
-    Table table({"PROTO", "LOCAL", "", "REMOTE", "VERDICT", "REASON", "RULE", ">PACKETS", ">BYTES", ">FIRST", ">LAST"});
+    Table table({"SCOPE", "PROTO", "LOCAL", "", "REMOTE", "VERDICT", "REASON", "RULE", ">PACKETS", ">BYTES", ">FIRST",
+                 ">LAST"});
     for (const Json& entry : At(json, "denied")) {
-      table.Row({Text(entry, "protocol"), Endpoint(Text(entry, "local"), Count(entry, "localPort")), Arrow(entry),
+      table.Row({Text(entry, "scope"), Text(entry, "protocol"),
+                 Endpoint(Text(entry, "local"), Count(entry, "localPort")), Arrow(entry),
                  Endpoint(Text(entry, "remote"), Count(entry, "remotePort")), Text(entry, "verdict"),
                  Text(entry, "reason"), Text(entry, "rule"), HumanCount(Count(entry, "packets")),
                  HumanBytes(Count(entry, "bytes")), HumanMs(Signed(entry, "ageMs", 0)),
@@ -329,11 +342,12 @@ absl::StatusOr<std::string> RenderRecord(absl::string_view line) {
   }
   const std::string end =
       record.event == flow::Event::kEnd ? absl::StrCat(" ", flow::EndReasonName(record.end_reason)) : "";
-  return absl::StrFormat("%s %-7s %s %s %s %s %s (%s%s%s)%s out %s in %s\n", time, flow::EventName(record.event),
-                         flow::VerdictLabel(record.verdict), flow::ProtocolName(record.protocol),
-                         Endpoint(record.src.ToString(), record.src_port), ">",
+  return absl::StrFormat("%s %-7s %s %s %s %s %s (%s%s%s)%s out %s, %s in %s, %s\n", time,
+                         flow::EventName(record.event), flow::VerdictLabel(record.verdict),
+                         flow::ProtocolName(record.protocol), Endpoint(record.src.ToString(), record.src_port), ">",
                          Endpoint(record.dst.ToString(), record.dst_port), flow::ReasonName(record.reason),
-                         record.rule.empty() ? "" : " ", record.rule, end, HumanBytes(record.bytes_out),
+                         record.rule.empty() ? "" : " ", record.rule, end, Plural(record.wire_packets_out, "packet"),
+                         HumanBytes(record.bytes_out), Plural(record.wire_packets_in, "packet"),
                          HumanBytes(record.bytes_in));
 }
 

@@ -3,6 +3,7 @@
 #ifndef TOOLS_LATTICE_RENDER_H_
 #define TOOLS_LATTICE_RENDER_H_
 
+#include <cstdint>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -11,6 +12,8 @@
 namespace lattice::cli {
 
 absl::StatusOr<std::string> RenderStatus(absl::string_view json);
+absl::StatusOr<std::string> InterfaceOfStatus(absl::string_view status_json);
+absl::StatusOr<int64_t> PidOfStatus(absl::string_view status_json);
 // False while something wanted is not in place.
 absl::StatusOr<bool> IsEnforcing(absl::string_view status_json);
 

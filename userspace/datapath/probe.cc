@@ -9,6 +9,10 @@ std::vector<Check> Probe(const Options& options) {
   CheckKernel(options, &checks);
   CheckCapabilities(&checks);
   CheckFileSystems(options, &checks);
+  if (options.iface.empty()) {
+    checks.push_back(Good("interface", "none is named: what belongs to one is not checked; --iface names one"));
+    return checks;
+  }
   CheckInterface(options, &checks);
   CheckPins(options, &checks);
   CheckPrograms(options, &checks);

@@ -4,6 +4,7 @@
 #ifndef USERSPACE_DATAPATH_PROBE_H_
 #define USERSPACE_DATAPATH_PROBE_H_
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,8 +20,12 @@ struct Check {
   bool fatal = false;  // not ok here means Create fails; otherwise it degrades or is only worth a look
 };
 
-// Of `options`: iface, pin_path, cgroups and the table sizes (to compare with existing pins).
+// Of `options`: iface, pin_path, cgroups and the table sizes (to compare with existing pins). An empty iface leaves
+// out what belongs to one, and a check says so.
 std::vector<Check> Probe(const Options& options);
+
+// The one check that fails where bpf(2) is closed to us, so that nothing the others find would be true.
+std::optional<Check> MissingPrivilege();
 
 }  // namespace lattice::datapath
 

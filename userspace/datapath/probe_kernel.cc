@@ -130,6 +130,11 @@ bool HasCapability(int number) {
   return (effective >> number & 1) != 0;
 }
 
+std::optional<Check> MissingPrivilege() {
+  if (HasCapability(CAP_BPF) || HasCapability(CAP_SYS_ADMIN)) return std::nullopt;
+  return Fatal("capability.cap_bpf", "no CAP_BPF: nothing can be checked", "run as root");
+}
+
 void CheckCapabilities(std::vector<Check>* checks) {
   struct Needed {
     const char* check;

@@ -1,3 +1,4 @@
+#include <bpf/bpf.h>
 #include <linux/bpf.h>
 
 #include <algorithm>
@@ -17,6 +18,12 @@ namespace lattice::datapath {
 namespace {
 
 constexpr lat_hook kTcHooks[] = {LAT_HOOK_TC_EGRESS, LAT_HOOK_TC_INGRESS};
+
+Check CheckMode(const lat_info& info) {
+  if (info.mode != LAT_MODE_AUDIT) return Good("pins.mode", "enforce");
+  return Warn("pins.mode", "audit: what the policy denies passes, and is recorded as denied",
+              "start latticed-dp with --mode enforce");
+}
 
 Check CheckLayout(const Options& options, const std::string& folder, const lat_info& info) {
   const std::string remedy = DetachRemedy(options.iface, options.pin_path);
@@ -71,10 +78,36 @@ struct ChainEntry {
   uint32_t id;
   std::string name;
   bool ours;
+  uint32_t priority;  // of a clsact filter, 0: tcx
 };
 
 std::string Print(const ChainEntry& entry) {
   return absl::StrFormat("program %d %s", entry.id, entry.name);
+}
+
+// The id of the tcx link that holds the program `prog_id` on a device; 0: it is held by none.
+uint32_t TcxLinkOf(uint32_t prog_id, int ifindex) {
+  uint32_t id = 0;
+  while (bpf_link_get_next_id(id, &id) == 0) {
+    const UniqueFd link(bpf_link_get_fd_by_id(id));
+    const absl::StatusOr<bpf_link_info> info = link.ok() ? LinkInfo(link.get()) : absl::NotFoundError("gone");
+    if (info.ok() && info->type == kLinkTypeTcx && info->prog_id == prog_id &&
+        TcxInfo(*info).ifindex == static_cast<uint32_t>(ifindex)) {
+      return id;
+    }
+  }
+  return 0;
+}
+
+// The command that takes one entry away. Debian 12's bpftool knows links, but not what is on tcx.
+std::string DetachCommand(const ChainEntry& entry, const Options& options, int ifindex, lat_hook hook) {
+  const char* const direction = hook == LAT_HOOK_TC_EGRESS ? "egress" : "ingress";
+  if (entry.priority != 0) {
+    return absl::StrFormat("tc filter del dev %s %s pref %d", options.iface, direction, entry.priority);
+  }
+  const uint32_t link = TcxLinkOf(entry.id, ifindex);
+  if (link != 0) return absl::StrFormat("bpftool link detach id %d", link);
+  return absl::StrFormat("bpftool net detach tcx_%s dev %s (of a bpftool that knows tcx)", direction, options.iface);
 }
 
 // The program in our pinned tcx link; 0: no such pin.
@@ -92,11 +125,13 @@ absl::StatusOr<std::vector<ChainEntry>> ReadChain(const Options& options, int if
     const uint32_t own = PinnedProgram(options, hook);
     LATTICE_ASSIGN_OR_RETURN(const std::vector<uint32_t> ids,
                              QueryPrograms(ifindex, hook == LAT_HOOK_TC_EGRESS ? kTcxEgress : kTcxIngress));
-    for (const uint32_t id : ids) chain.push_back({id, ProgramName(id), id == own});
+    for (const uint32_t id : ids) chain.push_back({id, ProgramName(id), id == own, 0});
   }
   LATTICE_ASSIGN_OR_RETURN(const std::vector<ClsactFilter> filters,
                            ListClsactFilters(ifindex, hook == LAT_HOOK_TC_EGRESS ? LAT_EGRESS : LAT_INGRESS));
-  for (const ClsactFilter& filter : filters) chain.push_back({filter.prog_id, filter.name, filter.ours});
+  for (const ClsactFilter& filter : filters) {
+    chain.push_back({filter.prog_id, filter.name, filter.ours, filter.priority});
+  }
   return chain;
 }
 
@@ -104,20 +139,26 @@ Check CheckChain(const Options& options, int ifindex, lat_hook hook) {
   const std::string name = absl::StrCat("programs.", HookName(hook));
   const absl::StatusOr<std::vector<ChainEntry>> chain = ReadChain(options, ifindex, hook);
   if (!chain.ok()) return Warn(name, std::string(chain.status().message()), "run as root");
-  std::vector<std::string> before, copies;
+  std::vector<std::string> before, copies, commands;
   bool seen_ours = false;
   for (const ChainEntry& entry : *chain) {
     // A copy has our name and no pin of ours: left by something that attached it by hand.
     if (!entry.ours && IsNamedAsOurs(entry.name, hook)) {
       copies.push_back(Print(entry));
+      commands.push_back(DetachCommand(entry, options, ifindex, hook));
     } else if (!entry.ours && !seen_ours) {
       before.push_back(Print(entry));
     }
     seen_ours = seen_ours || entry.ours;
   }
+  // Then it is the copy that enforces: to take it away would open the interface.
+  if (!copies.empty() && !seen_ours) {
+    return Warn(name, absl::StrCat("a data plane with another --pin-path enforces here: ", absl::StrJoin(copies, ", ")),
+                absl::StrCat("name it with --pin-path; ", options.pin_path, " has nothing at this hook"));
+  }
   if (!copies.empty()) {
     return Warn(name, absl::StrCat("copies of our program: ", absl::StrJoin(copies, ", ")),
-                "packets are judged and counted twice: detach them with bpftool net detach or tc filter del");
+                absl::StrCat("packets are judged and counted twice: ", absl::StrJoin(commands, "; ")));
   }
   if (!before.empty()) {
     return Warn(name, absl::StrCat("in front of ours: ", absl::StrJoin(before, ", ")),
@@ -154,6 +195,7 @@ void CheckPins(const Options& options, std::vector<Check>* checks) {
     return;
   }
   checks->push_back(CheckLayout(options, folder, *info));
+  checks->push_back(CheckMode(*info));
   checks->push_back(CheckUse(options, folder, *info));
 }
 

@@ -62,17 +62,25 @@ std::string PolicyName(const http::Request& request) {
 
 }  // namespace
 
-void Admin::Serve(http::Server& server) {
-  server.Handle("GET", "/v1/status", [this](const http::Request&) {
-    return http::Response::Json(StatusJson(state_, metrics_.policies_refused()));
+void Admin::Route(http::Server& server, const std::string& method, const std::string& path, http::Handler handler) {
+  server.Handle(method, path, [this, handler = std::move(handler)](const http::Request& request) {
+    const auto meant = request.Param("iface");
+    if (!meant.has_value() || *meant == state_.options.iface()) return handler(request);
+    return Answer(absl::InvalidArgumentError(
+        absl::StrCat(state_.options.admin_socket, " belongs to ", state_.options.iface(), ", not to ", *meant)));
   });
-  server.Handle("GET", "/v1/policy", [this](const http::Request&) { return Answer(PolicyJson(state_)); });
-  server.Handle("GET", "/v1/doctor", [this](const http::Request&) { return http::Response::Json(DoctorJson(state_)); });
-  server.Handle("GET", "/v1/flows", [this](const http::Request& request) { return Flows(request); });
-  server.Handle("GET", "/v1/top", [this](const http::Request& request) { return Top(request); });
-  server.Handle("POST", "/v1/policy/check", [this](const http::Request& request) { return CheckText(request); });
-  server.Handle("POST", "/v1/policy/apply", [this](const http::Request& request) { return ApplyText(request); });
-  server.Handle("POST", "/v1/detach", [this](const http::Request& request) {
+}
+
+void Admin::Serve(http::Server& server) {
+  Route(server, "GET", "/v1/status",
+        [this](const http::Request&) { return http::Response::Json(StatusJson(state_, metrics_.policies_refused())); });
+  Route(server, "GET", "/v1/policy", [this](const http::Request&) { return Answer(PolicyJson(state_)); });
+  Route(server, "GET", "/v1/doctor", [this](const http::Request&) { return http::Response::Json(DoctorJson(state_)); });
+  Route(server, "GET", "/v1/flows", [this](const http::Request& request) { return Flows(request); });
+  Route(server, "GET", "/v1/top", [this](const http::Request& request) { return Top(request); });
+  Route(server, "POST", "/v1/policy/check", [this](const http::Request& request) { return CheckText(request); });
+  Route(server, "POST", "/v1/policy/apply", [this](const http::Request& request) { return ApplyText(request); });
+  Route(server, "POST", "/v1/detach", [this](const http::Request& request) {
     const auto removed = detach_(request.Param("force").has_value());
     if (!removed.ok()) return Answer(removed.status());
     return http::Response::Json(RemovedJson(*removed));

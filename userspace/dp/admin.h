@@ -10,6 +10,9 @@
 //   POST /v1/policy/apply[?name=FILE]   the same, in force until the next reload; answers the receipt
 //   POST /v1/detach[?force]             takes everything out of the kernel and ends the daemon
 //
+// Each takes iface=NAME too: whoever means another interface is refused before anything is done. A client that
+// sends none means whatever this daemon has.
+//
 // An error is text for people: 400 the request or the policy, 409 not in this state, 413 too
 // large, 500 the kernel. Main thread.
 #ifndef USERSPACE_DP_ADMIN_H_
@@ -49,6 +52,8 @@ class Admin {
     bool denied_only = false;
     uint64_t missed = 0;
   };
+  // Handles a route for those who mean this interface.
+  void Route(http::Server& server, const std::string& method, const std::string& path, http::Handler handler);
   http::Response Flows(const http::Request& request);
   http::Response Top(const http::Request& request);
   http::Response StartFollowing(bool denied_only);

@@ -4,14 +4,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "userspace/base/plural.h"
 #include "userspace/nats/connection.h"
 
 namespace lattice::dp {
 namespace {
-
-std::string Plural(size_t count, absl::string_view noun) {
-  return absl::StrCat(count, " ", noun, count == 1 ? "" : "s");
-}
 
 std::string DirectionPart(const DaemonState& state, const datapath::HookStatus& hook) {
   const policy::RuleSet& rules = state.policy.rules;

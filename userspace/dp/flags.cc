@@ -225,6 +225,11 @@ void RefuseArguments(int argc, char** argv) {
 }  // namespace
 
 FlagValues ParseFlags(int argc, char** argv) {
+  // gflags has no flags of one letter.
+  static char help[] = "--help";
+  for (int i = 1; i < argc; ++i) {
+    if (absl::string_view(argv[i]) == "-h") argv[i] = help;
+  }
   google::SetVersionString(VersionLine());
   google::gflags_exitfunc = &ExitUsage;
   google::ParseCommandLineNonHelpFlags(&argc, &argv, /*remove_flags=*/true);

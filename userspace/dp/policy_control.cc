@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "userspace/base/clock.h"
+#include "userspace/base/plural.h"
 #include "userspace/base/status.h"
 #include "userspace/flow/from_kernel.h"
 #include "userspace/policy/compiler.h"
@@ -113,9 +114,10 @@ void PolicyControl::Published() {
   const datapath::Receipt& receipt = state_.datapath->receipt();
   state_.policy_applied = RealClock().Now();
   metrics_.PolicyApplied(receipt.apply_ms / 1000);
-  LOG(INFO) << "policy generation " << receipt.generation << " is in force: " << receipt.rules << " rules from "
-            << state_.policy.source << ", " << receipt.prefixes << " prefixes in " << receipt.bytes << " bytes ("
-            << receipt.lookup << "), hash " << receipt.hash.substr(0, 12) << ", " << receipt.apply_ms << " ms";
+  LOG(INFO) << "policy generation " << receipt.generation << " is in force: " << Plural(receipt.rules, "rule")
+            << " from " << state_.policy.source << ", " << Plural(receipt.prefixes, "prefix") << " in " << receipt.bytes
+            << " bytes (" << receipt.lookup << "), hash " << receipt.hash.substr(0, 12) << ", " << receipt.apply_ms
+            << " ms";
   state_.recorder->Add(
       flow::PolicyRecord(state_.recorder->NewContext(), RealClock(), receipt.generation, receipt.hash));
 }

@@ -34,7 +34,7 @@ void AddFile(policy::PolicyFile file, LoadedPolicy* policy) {
 }
 
 std::string SourceName(const PolicyOptions& options) {
-  if (options.file.empty()) return options.rules.empty() ? "no rules" : "flags";
+  if (options.file.empty()) return options.rules.empty() ? "no flag or file" : "flags";
   return options.rules.empty() ? options.file : absl::StrCat("flags and ", options.file);
 }
 

@@ -29,7 +29,7 @@ class PolicySource {
  public:
   explicit PolicySource(PolicyOptions options) : options_(std::move(options)) {}
 
-  // InvalidArgument with every bad rule of the flags and the first one of the file; an error of
+  // InvalidArgument with every bad rule of the flags and of the file (see ParsePolicyFile); an error of
   // the file's reading names the path and --policy-file.
   absl::StatusOr<LoadedPolicy> Load() const;
   // `text` is a policy file, `name` what errors call it.

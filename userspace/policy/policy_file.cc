@@ -7,6 +7,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "userspace/base/status.h"
 
@@ -30,6 +31,9 @@ bool TakeChoice(absl::string_view* rest, absl::string_view either, absl::string_
   if (word == either || word == other) *rest = after;
   return word == other;
 }
+
+// A file of another kind has nothing but bad lines.
+constexpr size_t kMaxProblems = 20;
 
 struct Line {
   bool ingress = false;
@@ -63,7 +67,8 @@ absl::StatusOr<Line> ParseLine(absl::string_view text, std::vector<std::string>*
 absl::StatusOr<PolicyFile> ParsePolicyFile(absl::string_view text, absl::string_view file) {
   PolicyFile policy;
   NameIndex names;
-  for (int number = 1; !text.empty(); ++number) {
+  std::vector<std::string> problems;
+  for (int number = 1; !text.empty() && problems.size() < kMaxProblems; ++number) {
     const size_t end = std::min(text.find('\n'), text.size());
     const absl::string_view raw = text.substr(0, end);
     text.remove_prefix(std::min(end + 1, text.size()));
@@ -73,16 +78,21 @@ absl::StatusOr<PolicyFile> ParsePolicyFile(absl::string_view text, absl::string_
     const auto place = [&] { return absl::StrCat(file, ":", number); };
     std::vector<std::string> warnings;
     auto line = ParseLine(content, &warnings);
-    if (!line.ok()) return Annotate(line.status(), place());
+    if (!line.ok()) {
+      problems.push_back(absl::StrCat(place(), ": ", line.status().message()));
+      continue;
+    }
     for (const std::string& warning : warnings) policy.warnings.push_back(absl::StrCat(place(), ": ", warning));
 
     const std::optional<int> earlier = names.Add(line->rule, line->ingress, number);
     if (earlier.has_value()) {
-      return absl::InvalidArgumentError(absl::StrCat(place(), ": rule \"", RuleName(line->rule, line->ingress),
-                                                     "\" is on line ", *earlier, " too: expected one rule of a name"));
+      problems.push_back(absl::StrCat(place(), ": rule \"", RuleName(line->rule, line->ingress), "\" is on line ",
+                                      *earlier, " too: expected one rule of a name"));
+      continue;
     }
     (line->ingress ? policy.ingress : policy.egress).push_back(std::move(line->rule));
   }
+  if (!problems.empty()) return absl::InvalidArgumentError(absl::StrJoin(problems, "\n"));
   return policy;
 }
 

@@ -22,8 +22,8 @@ struct PolicyFile {
 };
 
 // `file` is the name used in errors and warnings. InvalidArgument
-// "FILE:LINE: <text, column, what was expected>" for the first bad line, also for a
-// rule name that an earlier line has.
+// "FILE:LINE: <text, column, what was expected>" for each bad line, also for a rule name
+// that an earlier line has; of more than 20 the first 20.
 absl::StatusOr<PolicyFile> ParsePolicyFile(absl::string_view text, absl::string_view file);
 
 }  // namespace lattice::policy

@@ -66,8 +66,12 @@ TEST(Args, HelpNeedsNoArgumentsAndTellsEverything) {
   Flows flows;
   flows.args.Positional("FILE", "A file.");
   flows.args.Note("The note.");
-  ASSERT_TRUE(flows.args.Parse({"--help"}).ok());
-  EXPECT_TRUE(flows.args.help());
+  for (const char* word : {"--help", "-h"}) {
+    Flows asked;
+    asked.args.Positional("FILE", "A file.");
+    ASSERT_TRUE(asked.args.Parse({word}).ok());
+    EXPECT_TRUE(asked.args.help()) << word;
+  }
   EXPECT_THAT(flows.args.HelpText(), AllOf(HasSubstr("usage: lattice dp flows FILE"), HasSubstr("--iface NAME"),
                                            HasSubstr("(default wg0)"), HasSubstr("--follow"), HasSubstr("The note.")));
 }

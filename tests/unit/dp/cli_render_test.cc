@@ -77,6 +77,17 @@ TEST(Render, StatusTellsWhatHoldsAndWhatDoesNot) {
   EXPECT_FALSE(*IsEnforcing(kStatus)) << "one hook is missing";
 }
 
+TEST(Render, OneIsNotMany) {
+  const auto status = RenderStatus(R"({"policy":{"source":"f","egressRules":1,"ingressRules":2,"refused":0}})");
+  ASSERT_TRUE(status.ok()) << status.status();
+  EXPECT_THAT(*status, AllOf(HasSubstr("1 egress rule (default"), HasSubstr("2 ingress rules (default"),
+                             Not(HasSubstr("refused"))));
+  EXPECT_THAT(*RenderStatus(kStatus), HasSubstr("refused since the start: 1"));
+  EXPECT_THAT(*RenderCheck(R"({"egressRules":1,"ingressRules":0,"prefixes":1})"),
+              HasSubstr("good: 1 egress rule, 0 ingress rules, 1 prefix in"));
+  EXPECT_THAT(*RenderReceipt(R"({"rules":1,"prefixes":2})"), HasSubstr("1 rule, 2 prefixes in"));
+}
+
 TEST(Render, StatusFromPinsSaysThatNobodyRecords) {
   const auto text = RenderStatus(
       R"({"state":"enforced by pins","iface":"wg0","mode":"enforce","policy":{"generation":2,"hash":"abc","rules":4},
@@ -140,15 +151,23 @@ TEST(Render, TheHighestPositionOfAHookIsAPosition) {
 
 TEST(Render, FlowsShowBothEndsRuleAndSizes) {
   const auto text = RenderFlows(
-      R"({"flows":[{"direction":"egress","protocol":"tcp","local":"10.42.0.1","localPort":4000,"remote":"2001:db8::2",
+      R"({"flows":[{"direction":"egress","scope":"cgroup","protocol":"tcp","local":"10.42.0.1","localPort":4000,"remote":"2001:db8::2",
           "remotePort":443,"verdict":"allow","reason":"allow_rule","rule":"https","bytesOut":2048,"bytesIn":10,
           "ageMs":61000,"idleMs":5},
          {"direction":"ingress","protocol":"icmp","local":"10.42.0.1","remote":"10.42.0.2","remotePort":0,
           "verdict":"allow","reason":"default_allow","rule":""}],"more":true})");
   ASSERT_TRUE(text.ok()) << text.status();
-  EXPECT_THAT(*text,
-              AllOf(HasSubstr("10.42.0.1:4000"), HasSubstr("[2001:db8::2]:443"), HasSubstr("https"),
-                    HasSubstr("2.0 KiB"), HasSubstr("1m 1s"), HasSubstr("(default_allow)"), HasSubstr("--limit")));
+  EXPECT_THAT(*text, AllOf(HasSubstr("SCOPE"), HasSubstr("cgroup  tcp"), HasSubstr("10.42.0.1:4000"),
+                           HasSubstr("[2001:db8::2]:443"), HasSubstr("https"), HasSubstr("2.0 KiB"), HasSubstr("1m 1s"),
+                           HasSubstr("(default_allow)"), HasSubstr("--limit")));
+}
+
+TEST(Render, DeniedAttemptsOfTheTwoScopesAreToldApart) {
+  const auto text = RenderDenied(
+      R"({"denied":[{"scope":"iface","protocol":"udp","local":"10.42.0.1","remote":"10.42.0.2","verdict":"drop"},
+                    {"scope":"cgroup","protocol":"udp","local":"10.42.0.1","remote":"10.42.0.2","verdict":"drop"}]})");
+  ASSERT_TRUE(text.ok()) << text.status();
+  EXPECT_THAT(*text, AllOf(HasSubstr("iface   udp"), HasSubstr("cgroup  udp")));
 }
 
 TEST(Render, TopIsSortedByRateOnceThereIsOne) {
@@ -175,6 +194,16 @@ TEST(Render, AReceiptTellsHowLongItHolds) {
 }
 
 TEST(Render, AFollowedRecordIsOneLine) {
+  const auto line = RenderRecord(
+      R"({"identity":"a","src_ip":"10.42.0.1","dst_ip":"10.42.0.10","dst_port":7001,"protocol":"udp","verdict":"drop",)"
+      R"("v":1,"eventId":"n:wg0/b/3","seq":3,"node":"n:wg0","event":"denied","ts":"2026-01-31T12:00:00.000000001Z",)"
+      R"("direction":"egress","reason":"no_rule","rule":"","srcPort":31000,"iface":"wg0","scope":"iface",)"
+      R"("mode":"enforce","bytesOut":174,"bytesIn":0,"packetsOut":3,"packetsIn":0,"wirePacketsOut":3,"wirePacketsIn":0,)"
+      R"("start":"2026-01-31T12:00:00.000000001Z","durationMs":0,"policyGeneration":1,"flowId":"b-1-2","monotonicNs":1,)"
+      R"("h":"8b1f28c5798f480adcd55b363e2cb09a1f15f19e8c11a31b03c6002e5adb98b1"})");
+  ASSERT_TRUE(line.ok()) << line.status();
+  EXPECT_THAT(*line, AllOf(HasSubstr("10.42.0.1:31000 > 10.42.0.10:7001"),
+                           HasSubstr("out 3 packets, 174 B in 0 packets, 0 B\n")));
   EXPECT_THAT(*RenderRecord(R"({"missed":12})"), HasSubstr("12 records missed"));
   EXPECT_FALSE(RenderRecord("{}").ok());
 }

@@ -70,6 +70,16 @@ TEST_P(BadPolicyFile, IsRefusedAsAWholeWithTheLine) {
   EXPECT_THAT(std::string(file.status().message()), HasSubstr(GetParam().message));
 }
 
+TEST(PolicyFile, EveryBadLineIsToldUpToABound) {
+  const auto some = ParsePolicyFile("10.0.0.0/40\n10.0.0.0/8\ndrop 10.0.0.0/8\n", "f");
+  EXPECT_THAT(std::string(some.status().message()), ::testing::MatchesRegex("f:1: .*40.*\nf:3: .*drop[^\n]*"));
+  std::string text;
+  for (int i = 0; i < 100; ++i) text += "nonsense\n";
+  const auto many = ParsePolicyFile(text, "f");
+  EXPECT_THAT(std::string(many.status().message()), HasSubstr("f:20: "));
+  EXPECT_THAT(std::string(many.status().message()), ::testing::Not(HasSubstr("f:21: ")));
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Lines, BadPolicyFile,
     ::testing::Values(
