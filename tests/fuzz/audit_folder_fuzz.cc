@@ -36,12 +36,11 @@
 #include "userspace/audit/segment.h"
 #include "userspace/audit/verify.h"
 
+namespace lattice::audit {
 namespace {
 
-using namespace lattice::audit;
-namespace flow = lattice::flow;
-using lattice::testing::FakeClock;
-using lattice::testing::FakeFileSystem;
+using testing::FakeClock;
+using testing::FakeFileSystem;
 
 constexpr char kPath[] = "d/audit.jsonl";
 constexpr char kNode[] = "node-1";
@@ -115,15 +114,14 @@ class Builder {
     const unsigned char form = Take();
     switch (form >> 4 & 3) {
       case 0:
-        record = lattice::testing::StartRecord(seq);
+        record = testing::StartRecord(seq);
         break;
       case 1:
-        record = lattice::testing::EndRecord(seq);
+        record = testing::EndRecord(seq);
         break;
       default:
-        record = lattice::testing::StartRecord(seq);
-        record =
-            flow::LossRecord(lattice::testing::TestContext(), clock_, flow::kStageSeqHole, 1, record.ts, record.ts);
+        record = testing::StartRecord(seq);
+        record = flow::LossRecord(testing::TestContext(), clock_, flow::kStageSeqHole, 1, record.ts, record.ts);
         record.lost_first_seq = record.lost_last_seq = seq - 1;
     }
     record.node = kNode;
@@ -245,9 +243,9 @@ bool StartAndWrite(FakeFileSystem& fs, bool adopted, std::vector<std::string>* a
     CHECK_EQ(fs.Content(kPath), before) << "is not ours and was changed";
     return false;
   }
-  flow::FlowRecord record = lattice::testing::StartRecord(1000 + appended->size());
+  flow::FlowRecord record = testing::StartRecord(1000 + appended->size());
   record.trace_id = absl::StrCat(kTrace, appended->size());
-  (*audit)->AlreadyWritten(lattice::testing::KernelStart(1));
+  (*audit)->AlreadyWritten(testing::KernelStart(1));
   (*audit)->Add(record);
   appended->push_back(record.trace_id);
   CHECK((*audit)->Commit().ok());
@@ -284,3 +282,5 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   CheckList(fs);
   return 0;
 }
+
+}  // namespace lattice::audit

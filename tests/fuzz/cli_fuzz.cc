@@ -14,9 +14,8 @@
 #include "userspace/dp/flow_views.h"
 #include "userspace/http/client.h"
 
+namespace lattice::cli {
 namespace {
-
-using namespace lattice::cli;
 
 void CheckArgs(const std::vector<std::string>& words) {
   Args args("lattice dp some", "Does something.");
@@ -63,9 +62,9 @@ void CheckRender(absl::string_view json, absl::string_view before) {
 
 // What the client asks is what the daemon reads.
 void CheckQuery(absl::string_view text) {
-  const std::string escaped = lattice::http::EscapeQuery(text);
+  const std::string escaped = http::EscapeQuery(text);
   CHECK_EQ(escaped.find_first_of("&=?#+ \"\n"), std::string::npos) << escaped;
-  const auto by = lattice::dp::ParseTopBy(text);
+  const auto by = dp::ParseTopBy(text);
   CHECK(by.ok() || absl::IsInvalidArgument(by.status()));
 }
 
@@ -79,3 +78,5 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   CheckQuery(parts[0]);
   return 0;
 }
+
+}  // namespace lattice::cli
