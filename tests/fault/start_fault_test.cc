@@ -1,5 +1,5 @@
 // Starts that must be refused: with the exit code of their kind, a message that names the cause and the
-// remedy, and nothing changed.
+// remedy, and nothing changed. And the one that must not be refused.
 //
 // Elsewhere: an empty list denies all (e2e verdict_test), a kernel without a feature (tests/vm), the slower
 // table over the memory budget (unit compiler_test, integration datapath_policy_test).
@@ -72,10 +72,28 @@ TEST_F(StartFaultTest, AnAuditPathThatCantBeWrittenIsNamed) {
   ExpectRefused({"--audit-log=" + dir.File("no/such/folder/audit.jsonl")}, kRefused, {"--audit-log"});
 }
 
+// Any process can hold the port: that must not keep flows from being judged and recorded.
 TEST_F(StartFaultTest, AMetricsPortInUseIsNamed) {
   auto taken = BoundSocket(*ns_, SOCK_STREAM, {"127.0.0.1", 9478});
   ASSERT_TRUE(taken.ok()) << taken.status();
-  ExpectRefused({}, kRefused, {"127.0.0.1:9478", "--metrics-addr"});
+  ASSERT_NO_FATAL_FAILURE(StartDp({"--egress-allow=192.0.2.0/24:53"}));
+  EXPECT_THAT(dp_->log(), ::testing::HasSubstr("--metrics-addr=127.0.0.1:9478: the port is in use"));
+  EXPECT_EQ(Programs(TcxHook::kEgress), 1u);
+  Send("192.0.2.9", 1000, 54, 1);
+  EXPECT_TRUE(dp_->WaitForRecord([](const AuditRecord& r) { return r["event"] == "denied"; }).has_value());
+  const CommandResult status = dp_->Cli({"status"});
+  EXPECT_EQ(status.exit_code, 0) << status;
+  EXPECT_THAT(status.out, ::testing::HasSubstr("NOT SERVED: --metrics-addr=127.0.0.1:9478"));
+
+  taken->reset();
+  ASSERT_TRUE(dp_->WaitForLog("metrics at http://127.0.0.1:9478/metrics from now on"));
+  EXPECT_EQ(Enforcing(), 2);
+  EXPECT_THAT(dp_->Cli({"status"}).out, ::testing::Not(::testing::HasSubstr("NOT SERVED")));
+}
+
+TEST_F(StartFaultTest, AMetricsAddressOfAnotherHostIsRefused) {
+  ExpectRefused({"--metrics-addr=198.51.100.7:9478"}, kUsage, {"198.51.100.7:9478", "--metrics-addr"});
+  ExpectRefused({"--metrics-addr=9478"}, kUsage, {"9478", "--metrics-addr"});
 }
 
 TEST_F(StartFaultTest, ASecondDaemonNamesTheFirstAndLeavesItAlone) {

@@ -167,6 +167,8 @@ std::string StatusText(const Json& json) {
   AppendTables(json, &out);
   AppendRecords(json, &out);
   if (!Text(json, "metrics").empty()) absl::StrAppend(&out, "metrics   http://", Text(json, "metrics"), "/metrics\n");
+  if (!Text(json, "metricsProblem").empty())
+    absl::StrAppend(&out, "metrics   NOT SERVED: ", Text(json, "metricsProblem"), "\n");
   if (!Text(json, "pins").empty()) absl::StrAppend(&out, "pins      ", Text(json, "pins"), "\n");
   AppendHooks(json, &out);
   AppendTraffic(json, &out);

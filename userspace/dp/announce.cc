@@ -48,6 +48,7 @@ std::string EnforcementLine(const DaemonState& state, const std::vector<datapath
   }
   if (!state.metrics_address.empty())
     parts.push_back(absl::StrCat("metrics at http://", state.metrics_address, "/metrics"));
+  if (!state.metrics_problem.empty()) parts.push_back("metrics not served");
   return absl::StrCat(Doing(state, hooks), absl::StrJoin(parts, "; "),
                       state.datapath->adopted() ? "; the tables of an earlier daemon are adopted" : "");
 }

@@ -36,6 +36,7 @@ constexpr absl::Duration kPublisherStop = absl::Seconds(5);
 // The client gets its answer before the socket goes.
 constexpr absl::Duration kDetachDelay = absl::Milliseconds(200);
 constexpr absl::Duration kNatsLogPeriod = absl::Seconds(1);
+constexpr absl::Duration kMetricsRetry = absl::Seconds(1);
 
 void LogLines(const absl::Status& status) {
   for (absl::string_view line : absl::StrSplit(status.message(), '\n')) LOG(ERROR) << line;
@@ -128,10 +129,14 @@ absl::Status Controller::OpenAudit() {
 
 absl::Status Controller::OpenServers() {
   if (!state_.options.metrics_addr.empty()) {
-    LATTICE_ASSIGN_OR_RETURN(metrics_server_, http::Server::Create(*loop_, {.address = state_.options.metrics_addr,
-                                                                            .flag = "--metrics-addr"}));
-    state_.metrics_address = metrics_server_->address();
-    ServeMetrics(*metrics_server_, state_, metrics_);
+    const absl::Status opened = OpenMetrics();
+    // Anybody may hold a port; that must not decide whether flows are judged and recorded.
+    if (absl::IsAlreadyExists(opened)) {
+      LOG(WARNING) << opened.message() << "; starting without metrics, tried again every second";
+      metrics_retry_ = loop_->AddTimer(kMetricsRetry, [this] { RetryMetrics(); });
+    } else if (!opened.ok()) {
+      return opened;
+    }
   }
   if (absl::StartsWith(state_.options.admin_socket, kRunFolder)) {
     LATTICE_RETURN_IF_ERROR(MakeDirectories(kRunFolder, 0755));
@@ -141,6 +146,22 @@ absl::Status Controller::OpenServers() {
                                                                         .max_body_bytes = kMaxPolicyBytes}));
   admin_->Serve(*admin_server_);
   return absl::OkStatus();
+}
+
+absl::Status Controller::OpenMetrics() {
+  auto server = http::Server::Create(*loop_, {.address = state_.options.metrics_addr, .flag = "--metrics-addr"});
+  state_.metrics_problem = std::string(server.status().message());
+  LATTICE_RETURN_IF_ERROR(server.status());
+  metrics_server_ = *std::move(server);
+  state_.metrics_address = metrics_server_->address();
+  ServeMetrics(*metrics_server_, state_, metrics_);
+  return absl::OkStatus();
+}
+
+void Controller::RetryMetrics() {
+  if (!OpenMetrics().ok()) return;
+  LOG(INFO) << "metrics at http://" << state_.metrics_address << "/metrics from now on";
+  loop_->RemoveTimer(metrics_retry_);
 }
 
 absl::Status Controller::AddSignals() {

@@ -1,9 +1,9 @@
 // The daemon from its flags to its exit code.
 //
 // The order of a start: everything is checked (preflight.h), the interface is locked, the audit file
-// and the ports are opened, and only then is something put into the kernel: policy, hooks,
-// pins (datapath.h), whether the interface is there already or awaited. After that privileges go (privileges.h,
-// seccomp.h), and the threads start:
+// and the ports are opened (the one for metrics may be in use, it is tried again), and only then is something put into
+// the kernel: policy, hooks, pins (datapath.h), whether the interface is there already or awaited. After that
+// privileges go (privileges.h, seccomp.h), and the threads start:
 //
 //   main       this class: signals, netlink, admin socket, metrics, policies
 //   recorder   rings -> audit file, the sweep (recorder.h)
@@ -46,6 +46,8 @@ class Controller {
   absl::Status Claim();
   absl::Status OpenAudit();
   absl::Status OpenServers();
+  absl::Status OpenMetrics();
+  void RetryMetrics();
   absl::Status AddSignals();
   absl::Status Attach();
   absl::Status StartThreads();
@@ -62,7 +64,8 @@ class Controller {
   std::unique_ptr<PolicyControl> policy_;
   std::unique_ptr<Admin> admin_;
   std::optional<datapath::InterfaceLock> lock_;
-  std::unique_ptr<http::Server> metrics_server_;
+  std::unique_ptr<http::Server> metrics_server_;  // null: not wanted, or its port is in use
+  EventLoop::TimerId metrics_retry_ = 0;          // while its port is in use
   std::unique_ptr<http::Server> admin_server_;
   std::unique_ptr<InterfaceWatch> watch_;
 };

@@ -24,6 +24,7 @@ struct DaemonState {
   const Options options;
   absl::Time started;
   std::string metrics_address;  // with the actual port; empty: none
+  std::string metrics_problem;  // why there are none though they are wanted
 
   LoadedPolicy policy;  // in force
   absl::Time policy_applied;

@@ -149,6 +149,7 @@ std::string StatusJson(const DaemonState& state, uint64_t policies_refused) {
                {"audit", AuditJson(state)},
                {"nats", NatsJson(state)},
                {"metrics", state.metrics_address},
+               {"metricsProblem", state.metrics_problem},
                {"cgroups", state.options.datapath.cgroups}};
   json["pins"] = state.datapath->pin_folder();
   json["adopted"] = state.datapath->adopted();

@@ -2,9 +2,14 @@
 // or its timeout is over, MHD_run() does what can be done without blocking, and everything below is called from
 // there. Its timeout counts idle time only, so a client that sends a byte now and then would stay for ever: the
 // sweep cuts a connection that has not given a whole request in time, by shutdown(), which the library sees as its end.
+//
+// Its limit of connections per address refuses the newest, so that whoever holds that many half requests keeps out
+// everybody of that address, on 127.0.0.1 the agent and Prometheus together. Ours cuts the oldest instead: a client
+// that sends its request at once is answered before as many newer ones have come: a run of the library accepts ten.
 #include "userspace/http/server.h"
 
 #include <microhttpd.h>
+#include <netinet/in.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
@@ -36,6 +41,22 @@ constexpr int64_t kNever = INT64_MAX;
 // Request line and headers, and the buffer of the answer.
 constexpr size_t kConnectionMemoryBytes = 48 << 10;
 
+// An answer that takes longer does not keep its place from another client.
+constexpr int64_t kSlowAnswerNs = 1'000'000'000;
+
+// The bytes of the address without the port; empty for a Unix socket.
+std::string HostOf(const sockaddr* address) {
+  if (address->sa_family == AF_INET) {
+    const in_addr& host = reinterpret_cast<const sockaddr_in*>(address)->sin_addr;
+    return std::string(reinterpret_cast<const char*>(&host), sizeof(host));
+  }
+  if (address->sa_family == AF_INET6) {
+    const in6_addr& host = reinterpret_cast<const sockaddr_in6*>(address)->sin6_addr;
+    return std::string(reinterpret_cast<const char*>(&host), sizeof(host));
+  }
+  return "";
+}
+
 void LogLine(void*, const char* format, va_list arguments) {
   char line[512];
   vsnprintf(line, sizeof(line), format, arguments);
@@ -61,7 +82,11 @@ class Server::Impl {
   // An open connection.
   struct Peer {
     int fd;
-    int64_t deadline_ns;  // of the request, or of the answer it takes; kNever for a stream
+    std::string host;
+    int64_t since_ns = 0;     // begin of the wait for a request, or of the answer
+    int64_t deadline_ns = 0;  // of the request, or of the answer it takes; kNever for a stream
+    bool answering = false;
+    bool cut = false;
   };
 
   static MHD_Result OnRequest(void* cls, MHD_Connection* connection, const char* path, const char* method, const char*,
@@ -71,11 +96,15 @@ class Server::Impl {
 
   Response Dispatch(const Request& request) const;
   void BeginReceiving(Peer* peer) const;
+  void BeginAnswering(Peer* peer, bool stream) const;
   MHD_Result Send(Exchange& exchange, Response response) { return exchange.Send(streams_, std::move(response)); }
   void Run();
   void RunIn(absl::Duration delay);
   void Kick();
   void Sweep();
+  static void Cut(Peer& peer);
+  void MakeRoom(Peer& newcomer);
+  Peer* LongestWait(const Peer& newcomer, const std::string& host) const;
   static Peer* PeerOf(MHD_Connection* connection);
 
   EventLoop& loop_;
@@ -101,9 +130,7 @@ absl::Status Server::Impl::Start() {
                              MHD_OPTION_NOTIFY_CONNECTION, &Impl::OnConnection, this,     //
                              MHD_OPTION_CONNECTION_MEMORY_LIMIT, kConnectionMemoryBytes,  //
                              MHD_OPTION_CONNECTION_LIMIT, static_cast<unsigned>(options_.max_connections),  //
-                             MHD_OPTION_PER_IP_CONNECTION_LIMIT,
-                             static_cast<unsigned>(options_.max_connections_per_address),  //
-                             MHD_OPTION_CONNECTION_TIMEOUT, send_timeout_s,                //
+                             MHD_OPTION_CONNECTION_TIMEOUT, send_timeout_s,                                 //
                              MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
   if (daemon_ == nullptr) {
     return absl::InternalError(absl::StrCat(options_.flag, "=", options_.address, ": libmicrohttpd does not start"));
@@ -156,12 +183,52 @@ void Server::Impl::Kick() {
 void Server::Impl::Sweep() {
   const int64_t now = RealClock().MonotonicNs();
   for (const auto& [fd, peer] : peers_) {
-    if (peer->deadline_ns <= now) shutdown(fd, SHUT_RDWR);  // Fails if the client was faster.
+    if (peer->deadline_ns <= now) Cut(*peer);
   }
 }
 
+void Server::Impl::Cut(Peer& peer) {
+  peer.cut = true;
+  shutdown(peer.fd, SHUT_RDWR);  // Fails if the client was faster.
+}
+
+void Server::Impl::MakeRoom(Peer& newcomer) {
+  int all = 0, of_host = 0;
+  for (const auto& [fd, peer] : peers_) {
+    if (peer->cut) continue;
+    ++all;
+    if (peer->host == newcomer.host) ++of_host;
+  }
+  if (!newcomer.host.empty() && of_host > options_.max_connections_per_address) {
+    Peer* const oldest = LongestWait(newcomer, newcomer.host);
+    Cut(oldest != nullptr ? *oldest : newcomer);
+  } else if (all >= options_.max_connections) {
+    if (Peer* const oldest = LongestWait(newcomer, ""); oldest != nullptr) Cut(*oldest);
+  }
+}
+
+// Of `host`, or of all if that is empty; null if every one is being answered.
+Server::Impl::Peer* Server::Impl::LongestWait(const Peer& newcomer, const std::string& host) const {
+  Peer* oldest = nullptr;
+  for (const auto& [fd, peer] : peers_) {
+    if (peer->cut || peer.get() == &newcomer || (!host.empty() && peer->host != host)) continue;
+    const bool stream = peer->deadline_ns == kNever;
+    if (stream || (peer->answering && newcomer.since_ns - peer->since_ns < kSlowAnswerNs)) continue;
+    if (oldest == nullptr || peer->since_ns < oldest->since_ns) oldest = peer.get();
+  }
+  return oldest;
+}
+
 void Server::Impl::BeginReceiving(Peer* peer) const {
-  peer->deadline_ns = RealClock().MonotonicNs() + absl::ToInt64Nanoseconds(options_.receive_timeout);
+  peer->answering = false;
+  peer->since_ns = RealClock().MonotonicNs();
+  peer->deadline_ns = peer->since_ns + absl::ToInt64Nanoseconds(options_.receive_timeout);
+}
+
+void Server::Impl::BeginAnswering(Peer* peer, bool stream) const {
+  peer->answering = true;
+  peer->since_ns = RealClock().MonotonicNs();
+  peer->deadline_ns = stream ? kNever : peer->since_ns + absl::ToInt64Nanoseconds(options_.answer_timeout);
 }
 
 Server::Impl::Peer* Server::Impl::PeerOf(MHD_Connection* connection) {
@@ -173,9 +240,12 @@ void Server::Impl::OnConnection(void* cls, MHD_Connection* connection, void** pe
   auto* const self = static_cast<Impl*>(cls);
   if (what == MHD_CONNECTION_NOTIFY_STARTED) {
     const int fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+    const sockaddr* const address =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr;
     auto& entry = self->peers_[fd];
-    entry = std::make_unique<Peer>(Peer{.fd = fd, .deadline_ns = 0});
+    entry = std::make_unique<Peer>(Peer{.fd = fd, .host = HostOf(address)});
     self->BeginReceiving(entry.get());
+    self->MakeRoom(*entry);
     *peer = entry.get();
     if (!self->sweep_timer_.has_value()) {
       const absl::Duration period =
@@ -207,9 +277,7 @@ MHD_Result Server::Impl::OnRequest(void* cls, MHD_Connection* connection, const 
     return MHD_YES;
   }
   Response response = current->too_large() ? too_large() : self->Dispatch(current->request());
-  PeerOf(connection)->deadline_ns =
-      response.stream != nullptr ? kNever
-                                 : RealClock().MonotonicNs() + absl::ToInt64Nanoseconds(self->options_.answer_timeout);
+  self->BeginAnswering(PeerOf(connection), response.stream != nullptr);
   return self->Send(*current, std::move(response));
 }
 

@@ -5,7 +5,8 @@
 //   server->Handle("GET", "/healthz", [](const http::Request&) { return http::Response::Text("ok\n"); });
 //
 // Promise: a client can neither block the loop nor hold more than its bounded share: bodies, headers, connections and
-// the time to send a request are limited. Handlers run on the loop's thread and must not block.
+// the time to send a request are limited. Nor can clients that send nothing keep the others out: where connections are
+// short, the one that has kept us waiting longest makes room. Handlers run on the loop's thread and must not block.
 //
 // Answers it gives by itself: 404 unknown path, 405 (with Allow) known path and other method, 413 body too large, 431
 // header too large, 400 malformed. HEAD is served by the GET handler. What is not HTTP at all or runs into a time limit
@@ -38,8 +39,11 @@ struct ServerOptions {
   std::string flag;
 
   size_t max_body_bytes = 1 << 20;
-  int max_connections = 64;              // more wait in the listen queue
-  int max_connections_per_address = 16;  // more are closed at once; not for a Unix socket
+  // At least 2. When the last is taken, the oldest that has not sent a whole request (or has not taken its answer in a
+  // second) is closed; when there is none, more wait in the listen queue.
+  int max_connections = 128;
+  // One more closes the oldest of that address, as above; when there is none, the new one. Not for a Unix socket.
+  int max_connections_per_address = 64;
   // From the connection's start, or its last answer, to the end of the next request.
   absl::Duration receive_timeout = absl::Seconds(10);
   // From the end of a request until the client has taken the whole answer. A stream has no limit.
