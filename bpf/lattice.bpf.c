@@ -62,6 +62,7 @@ SEC("syscall")
 int lat_sweep(struct lat_sweep* argument) {
   struct lat_sweep sweep = {
       .end_all = argument->end_all,
+      .flush_denied = argument->flush_denied,
       .now_jiffies = bpf_jiffies64(),
       .now_ns = bpf_ktime_get_ns(),
   };

@@ -104,7 +104,8 @@ static long lat_sweep_denied(void* map, struct lat_denied_key* key, struct lat_d
   lat_u32 news = entry->packets != entry->reported_packets || entry->wire_packets != entry->reported_wire_packets ||
                  entry->bytes != entry->reported_bytes;
   sweep->denied++;
-  if (news && (since >= interval || entry->reported_packets == 0 || sweep->end_all)) {
+  lat_u32 due = since >= interval || entry->reported_packets == 0 || sweep->end_all || sweep->flush_denied;
+  if (news && due) {
     struct lat_denied_key copy = *key;
     if (!lat_record_denied(&copy, entry, now, sweep->now_ns)) {
       sweep->more = 1;

@@ -345,14 +345,18 @@ struct lat_rule_text {
 
 /* Argument and answer of the syscall program `lat_sweep`, which writes every
  * record that is due and deletes what has ended. more: a ring was full, drain
- * and call again. end_all: end every flow now (detach). */
+ * and call again. end_all: end every flow now (detach). flush_denied: what
+ * denied attempts counted is due now (stop, change of mode). No pin holds this
+ * struct, so it is no part of LATTICE_ABI_VERSION. */
 struct lat_sweep {
   lat_u32 end_all;
+  lat_u32 flush_denied;
   lat_u32 more;
   lat_u32 flows4;
   lat_u32 flows6;
   lat_u32 denied;
   lat_u32 ended;
+  lat_u32 pad;
   lat_u64 now_jiffies; /* a pair taken together, for whoever reads jiffies */
   lat_u64 now_ns;
 };

@@ -184,6 +184,23 @@ TEST_P(Records, OfDeniedAttemptsSumUpToWhatWasDenied) {
   EXPECT_THAT(bpf.Denied(), IsEmpty());
 }
 
+TEST_P(Records, AFlushTellsWhatDeniedAttemptsCountedAndEndsNothing) {
+  bpf.Publish(Rules("0.0.0.0/0:443"));
+  bpf.Run(egress(), Udp(Ends4(), LAT_EGRESS));
+  for (int i = 0; i < 4; i++) bpf.Run(egress(), Udp(Ends4({.remote_port = 444}), LAT_EGRESS));
+  bpf.FlowRecords();
+  bpf.DeniedRecords();
+  bpf.Sweep(/*end_all=*/false, /*flush_denied=*/true);
+  const auto records = bpf.DeniedRecords();
+  ASSERT_THAT(records, SizeIs(1)) << "the interval is not over";
+  EXPECT_EQ(records[0].packets[LAT_EGRESS], 3u);
+  EXPECT_THAT(bpf.FlowRecords(), IsEmpty());
+  EXPECT_EQ(bpf.FlowCount(), 1u);
+  EXPECT_THAT(bpf.Denied(), SizeIs(1)) << "one that goes on is one entry";
+  bpf.Sweep(/*end_all=*/false, /*flush_denied=*/true);
+  EXPECT_THAT(bpf.DeniedRecords(), IsEmpty());
+}
+
 TEST_P(Records, EndAllEndsEverything) {
   bpf.Publish(Rules("0.0.0.0/0:443\n[::/0]:443"));
   for (uint16_t port = 1; port <= 20; port++) {

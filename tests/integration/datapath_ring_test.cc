@@ -116,7 +116,7 @@ TEST_F(DatapathRing, AFullRingLosesNothingBecauseTheSweepTellsTheRest) {
 TEST_F(DatapathRing, EndingAllFlowsLeavesAnEndRecordOfEach) {
   Start(1 << 16);
   for (uint16_t port : {1, 2, 3}) EXPECT_TRUE(Crosses("198.51.100.7", port));
-  const auto sweep = datapath_->Sweep(/*end_all=*/true);
+  const auto sweep = datapath_->Sweep(SweepKind::kEndAll);
   ASSERT_TRUE(sweep.ok()) << sweep.status();
   std::set<int> ended;
   ring_->Peek([&](const lat_record& record) {

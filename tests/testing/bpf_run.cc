@@ -324,9 +324,10 @@ std::vector<lat_record> BpfRun::DeniedRecords() {
   return std::exchange(denied_records_, {});
 }
 
-lat_sweep BpfRun::Sweep(bool end_all) {
+lat_sweep BpfRun::Sweep(bool end_all, bool flush_denied) {
   lat_sweep sweep = {};
   sweep.end_all = end_all ? 1 : 0;
+  sweep.flush_denied = flush_denied ? 1 : 0;
   LIBBPF_OPTS(bpf_test_run_opts, options, .ctx_in = &sweep, .ctx_size_in = sizeof(sweep));
   CHECK_EQ(bpf_prog_test_run_opts(bpf_program__fd(skeleton_->progs.lat_sweep), &options), 0) << std::strerror(errno);
   return sweep;

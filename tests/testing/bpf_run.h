@@ -90,7 +90,7 @@ class BpfRun {
   // What came into the ring since the last call.
   std::vector<lat_record> FlowRecords();
   std::vector<lat_record> DeniedRecords();
-  lat_sweep Sweep(bool end_all = false);
+  lat_sweep Sweep(bool end_all = false, bool flush_denied = false);
 
   lat_counters HookStats(lat_hook hook, lat_verdict verdict) const;
   uint64_t ReasonCount(lat_hook hook, lat_reason reason) const;

@@ -124,7 +124,15 @@ absl::Status Datapath::TakeOver(const policy::RuleSet& rules) {
 
 absl::Status Datapath::Publish(const policy::RuleSet& rules) {
   LATTICE_ASSIGN_OR_RETURN(receipt_, publisher_->Publish(rules));
-  programs_->info()->mode = options_.mode;
+  if (programs_->info()->mode != options_.mode) {
+    // One record tells of one mode: what was counted until here gets its record with the old one.
+    const absl::StatusOr<lat_sweep> told = Sweep(SweepKind::kFlushDenied);
+    if (!told.ok() || told->more) {
+      LOG(WARNING) << "records of denials before the change of mode may name the new one: "
+                   << (told.ok() ? "the ring is full" : told.status().message());
+    }
+    programs_->info()->mode = options_.mode;
+  }
   if (const absl::Status settled = publisher_->Settle(); !settled.ok()) {
     LOG(WARNING) << "tidying up after the first policy, tried again at the next one: " << settled.message();
   }
@@ -192,8 +200,8 @@ std::vector<HookStatus> Datapath::Hooks() const {
   return hooks;
 }
 
-absl::StatusOr<lat_sweep> Datapath::Sweep(bool end_all) {
-  lat_sweep sweep = {.end_all = end_all};
+absl::StatusOr<lat_sweep> Datapath::Sweep(SweepKind kind) {
+  lat_sweep sweep = {.end_all = kind == SweepKind::kEndAll, .flush_denied = kind == SweepKind::kFlushDenied};
   LIBBPF_OPTS(bpf_test_run_opts, options, .ctx_in = &sweep, .ctx_size_in = sizeof(sweep));
   if (bpf_prog_test_run_opts(programs_->sweep_fd(), &options) != 0) return BpfError(errno, "sweeping the flow tables");
   if (options.retval != 0) {

@@ -35,6 +35,10 @@ struct RuleSet;
 
 namespace lattice::datapath {
 
+// What a sweep takes as due besides what is: nothing; what denied attempts counted since their last record; that, and
+// the end of every flow.
+enum class SweepKind { kDue, kFlushDenied, kEndAll };
+
 class Programs;
 class PolicyPublisher;
 class Attachments;
@@ -89,7 +93,7 @@ class Datapath {
 
   // Runs lat_sweep once: writes every record that is due into the rings and deletes what has ended.
   // While `.more` is set: drain the rings and call again. Any thread, one at a time.
-  absl::StatusOr<lat_sweep> Sweep(bool end_all = false);
+  absl::StatusOr<lat_sweep> Sweep(SweepKind kind = SweepKind::kDue);
 
   // Any thread.
   absl::StatusOr<Stats> ReadStats() const;

@@ -204,7 +204,7 @@ void Recorder::Retry() {
 void Recorder::Turn() {
   counters_.alive_ns = RealClock().MonotonicNs();
   if (blocked_) return;
-  Sweep(/*end_all=*/false, absl::Now() + kSweepTime);
+  Sweep(datapath::SweepKind::kDue, absl::Now() + kSweepTime);
   TellLosses();
   if (blocked_) return;
   if (const absl::Status tick = audit_->Tick(); !tick.ok()) LOG(WARNING) << "audit file: " << tick.message();
@@ -212,10 +212,10 @@ void Recorder::Turn() {
 }
 
 // Everything that is due into the rings and from there into the file. False: not all of it.
-bool Recorder::Sweep(bool end_all, absl::Time deadline) {
+bool Recorder::Sweep(datapath::SweepKind kind, absl::Time deadline) {
   while (!blocked_ && absl::Now() < deadline) {
     counters_.alive_ns = RealClock().MonotonicNs();
-    const auto sweep = datapath_.Sweep(end_all);
+    const auto sweep = datapath_.Sweep(kind);
     if (!sweep.ok()) {
       ++counters_.sweep_failures;
       if (const auto suppressed = sweep_log_.Admit(RealClock().MonotonicNs())) {
@@ -292,7 +292,7 @@ void Recorder::CountRest() {
   uint64_t rest = 0;
   bool more = true;
   while (more && absl::Now() - from < kSweepTime) {
-    const auto sweep = datapath_.Sweep(/*end_all=*/true);
+    const auto sweep = datapath_.Sweep(datapath::SweepKind::kEndAll);
     size_t taken = 0;
     for (datapath::RingReader* const ring : {flow_ring_.get(), denied_ring_.get()}) {
       taken += ring->Peek([](const lat_record&) { return true; });
@@ -310,7 +310,7 @@ void Recorder::Finish(absl::Time deadline, bool end_all) {
     absl::SleepFor(std::min(audit_->retry_delay(), absl::Milliseconds(200)));
     Retry();
   }
-  const bool swept = Sweep(end_all, deadline);
+  const bool swept = Sweep(end_all ? datapath::SweepKind::kEndAll : datapath::SweepKind::kFlushDenied, deadline);
   uint64_t before = 0;
   do {
     before = counters_.drained;

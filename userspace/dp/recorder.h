@@ -69,9 +69,10 @@ class Recorder {
   ~Recorder();
 
   void Start();
-  // Writes what the rings hold and what is due, closes the file, ends the thread. With `end_all` every flow is
-  // ended first. An error: after `deadline` the file still took no more. The kernel keeps the rest; with `end_all`
-  // it is counted, and told in a loss record once the file can be written.
+  // Writes what the rings hold, what is due and what denied attempts counted since their last record, closes the
+  // file, ends the thread. With `end_all` every flow is ended first. An error: after `deadline` the file still took no
+  // more. The kernel keeps the rest; with `end_all` it is counted, and told in a loss record once the file can be
+  // written.
   absl::Status Stop(absl::Duration deadline, bool end_all);
 
   void Add(flow::FlowRecord record);  // a policy record
@@ -101,7 +102,7 @@ class Recorder {
   void Block(const absl::Status& status);
   void Retry();
   void Turn();
-  bool Sweep(bool end_all, absl::Time deadline);
+  bool Sweep(datapath::SweepKind kind, absl::Time deadline);
   void CountRest();
   void TellLosses();
   void MarkTold();

@@ -62,7 +62,9 @@ absl::Status BindError(int error, const std::string& context, const std::string&
                                                    "' shows by whom); stop that process or give another port, 0 takes "
                                                    "any free one"));
     case EADDRNOTAVAIL:
-      return absl::InvalidArgumentError(absl::StrCat(context, ": not an address of this host (ip address shows them)"));
+      // Not the flag's fault: an interface may come later, and the same start is right then.
+      return absl::FailedPreconditionError(
+          absl::StrCat(context, ": not an address of this host, or not yet (ip address shows them)"));
     case EACCES:
       return absl::PermissionDeniedError(
           absl::StrCat(context, ": a port below 1024 needs CAP_NET_BIND_SERVICE; give a higher one"));

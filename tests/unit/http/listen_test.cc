@@ -95,12 +95,18 @@ struct BadAddress {
 
 TEST(Listener, RefusesWhatIsNoAddressOfThisHost) {
   for (const BadAddress& c : {BadAddress{"9478", "expected HOST:PORT"}, BadAddress{"", "--metrics-addr=: expected"},
-                              BadAddress{"192.0.2.1:9478", "not an address of this host"},
                               BadAddress{"no.such.host.invalid:1", "--metrics-addr=no.such.host.invalid:1: "}}) {
     const auto listener = Listener::Open(c.address, "--metrics-addr");
     EXPECT_TRUE(absl::IsInvalidArgument(listener.status())) << listener.status();
     EXPECT_THAT(std::string(listener.status().message()), HasSubstr(c.want));
   }
+}
+
+// An address that its interface brings later: the environment, so that a service manager tries again.
+TEST(Listener, AnAddressThatIsNotThereYetIsNoErrorOfTheFlag) {
+  const auto listener = Listener::Open("192.0.2.1:9478", "--metrics-addr");
+  EXPECT_TRUE(absl::IsFailedPrecondition(listener.status())) << listener.status();
+  EXPECT_THAT(std::string(listener.status().message()), HasSubstr("not an address of this host, or not yet"));
 }
 
 TEST(UnixListener, IsForItsOwnerOnlyAndGoesWithTheServer) {
