@@ -92,7 +92,7 @@ TEST_F(StartFaultTest, AMetricsPortInUseIsNamed) {
 }
 
 TEST_F(StartFaultTest, AMetricsAddressOfAnotherHostIsRefused) {
-  ExpectRefused({"--metrics-addr=198.51.100.7:9478"}, kUsage, {"198.51.100.7:9478", "--metrics-addr"});
+  ExpectRefused({"--metrics-addr=198.51.100.7:9478"}, kRefused, {"198.51.100.7:9478", "--metrics-addr"});
   ExpectRefused({"--metrics-addr=9478"}, kUsage, {"9478", "--metrics-addr"});
 }
 
