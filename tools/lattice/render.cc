@@ -314,12 +314,11 @@ absl::StatusOr<std::string> RenderDenied(absl::string_view denied_json) {
     Table table({"SCOPE", "PROTO", "LOCAL", "", "REMOTE", "VERDICT", "REASON", "RULE", ">PACKETS", ">BYTES", ">FIRST",
                  ">LAST"});
     for (const Json& entry : At(json, "denied")) {
-      table.Row({Text(entry, "scope"), Text(entry, "protocol"),
-                 Endpoint(Text(entry, "local"), Count(entry, "localPort")), Arrow(entry),
-                 Endpoint(Text(entry, "remote"), Count(entry, "remotePort")), Text(entry, "verdict"),
-                 Text(entry, "reason"), Text(entry, "rule"), HumanCount(Count(entry, "packets")),
-                 HumanBytes(Count(entry, "bytes")), HumanMs(Signed(entry, "ageMs", 0)),
-                 HumanMs(Signed(entry, "idleMs", 0))});
+      table.Row(
+          {Text(entry, "scope"), Text(entry, "protocol"), Endpoint(Text(entry, "local"), Count(entry, "localPort")),
+           Arrow(entry), Endpoint(Text(entry, "remote"), Count(entry, "remotePort")), Text(entry, "verdict"),
+           Text(entry, "reason"), Text(entry, "rule"), HumanCount(Count(entry, "packets")),
+           HumanBytes(Count(entry, "bytes")), HumanMs(Signed(entry, "ageMs", 0)), HumanMs(Signed(entry, "idleMs", 0))});
     }
     return table.ToString() + MoreLine(json);
   });
