@@ -57,7 +57,8 @@ using Handler = std::function<Response(const Request&)>;
 
 class Server {
  public:
-  // InvalidArgument: the address, with the flag. FailedPrecondition: not an address of this host. AlreadyExists: in use; names flag, address and remedy.
+  // InvalidArgument: the address, with the flag. FailedPrecondition: not an address of this host. AlreadyExists: in
+  // use; names flag, address and remedy.
   static absl::StatusOr<std::unique_ptr<Server>> Create(EventLoop& loop, const ServerOptions& options);
   // Ends all connections (streams get Finished()) and removes its Unix socket.
   ~Server();
