@@ -3,6 +3,7 @@
 #include <map>
 
 #include "tests/fault/fault_test.h"
+#include "userspace/base/file.h"
 
 namespace lattice::testing {
 namespace {
@@ -40,6 +41,37 @@ TEST_F(RestartFaultTest, WhatPassedInAuditModeIsNotToldAsDropped) {
   Attempts(5);
   ASSERT_EQ(dp_->Stop(), 0) << dp_->log();
   EXPECT_THAT(Denied(), ::testing::ElementsAre(std::pair("audit", 7u), std::pair("enforce", 5u)));
+}
+
+// Nobody can write what is due any more: the next daemon tells how much that was, and gives no number twice, also in
+// another audit file.
+TEST_F(RestartFaultTest, ADetachWithoutADaemonIsToldByTheNextOne) {
+  ASSERT_NO_FATAL_FAILURE(StartDp({"--egress-allow=192.0.2.9:53", "--flow-idle-timeout=1h", "--node=n1"}));
+  Send("192.0.2.9", 1000, 53, 1);
+  ExpectStartRecords("192.0.2.9", 1);
+  dp_->Kill();
+  for (uint16_t port = 2000; port < 2020; ++port) Send("192.0.2.9", port, 53, 1);
+  Attempts(3);
+  uint64_t last = 0;
+  for (const AuditRecord& record : dp_->Records()) last = std::max(last, record.Number("seq"));
+  const CommandResult detached = dp_->Cli({"detach"});
+  ASSERT_TRUE(detached.ok()) << detached;
+  EXPECT_THAT(detached.err, ::testing::HasSubstr("are lost"));
+
+  dp_->args().push_back("--audit-log=" + dp_->File("another.jsonl"));
+  ASSERT_TRUE(dp_->Start().ok()) << dp_->log();
+  EXPECT_TRUE(dp_->WaitForLog("generation 1"));
+  ASSERT_EQ(dp_->Stop(), 0) << dp_->log();
+  const absl::StatusOr<std::string> text = ReadFile(dp_->File("another.jsonl"));
+  ASSERT_TRUE(text.ok()) << text.status();
+  uint64_t lost = 0;
+  for (const AuditRecord& record : ParseAuditLines(*text)) {
+    EXPECT_GT(record.Number("seq"), last) << record;
+    if (record["stage"] == "detached") lost += record.Number("count");
+  }
+  // 21 ends, 20 starts that wait in the ring, the attempt and its news; the kernel's own packets may add to them.
+  EXPECT_GE(lost, 21u + 20 + 1);
+  EXPECT_LE(lost, 21u + 20 + 1 + 20);
 }
 
 }  // namespace

@@ -13,9 +13,14 @@
 #include "nlohmann/json.hpp"
 #include "tools/lattice/commands.h"
 #include "tools/lattice/render.h"
+#include "userspace/audit/audit_file.h"
+#include "userspace/audit/handover.h"
+#include "userspace/base/clock.h"
 #include "userspace/base/status.h"
 #include "userspace/base/unique_fd.h"
 #include "userspace/datapath/lock.h"
+#include "userspace/datapath/pins.h"
+#include "userspace/dp/options.h"
 #include "userspace/dp/views.h"
 
 namespace lattice::cli {
@@ -45,6 +50,20 @@ bool WaitForEnd(const Daemon& daemon) {
   return poll(&process, 1, static_cast<int>(absl::ToInt64Milliseconds(kDaemonEnd))) == 1;
 }
 
+// What the next daemon needs to know of the one that did not end by itself: numbers are not given out twice, and
+// what nobody can write any more is a loss record.
+absl::Status LeaveWord(const Target& target, uint64_t next_seq, uint64_t untold) {
+  LATTICE_ASSIGN_OR_RETURN(const std::string instance, datapath::InstanceName(target.iface()));
+  LATTICE_ASSIGN_OR_RETURN(const std::string boot, audit::ReadBootId());
+  return audit::HandOver(audit::RealFileSystem(), RealClock(),
+                         {.parked_path = dp::RunPath(instance, "losses"),
+                          .mark_path = dp::RunPath(instance, "seq"),
+                          .boot = boot,
+                          .iface = target.iface(),
+                          .next_seq = next_seq,
+                          .lost = untold});
+}
+
 absl::StatusOr<std::string> DetachHere(const Target& target) {
   // Held until the end: no daemon starts on pins that are half gone.
   const auto lock = datapath::InterfaceLock::Acquire(target.iface());
@@ -54,7 +73,22 @@ absl::StatusOr<std::string> DetachHere(const Target& target) {
                                                       ": name its --admin-socket, or stop it first"));
   }
   LATTICE_RETURN_IF_ERROR(lock.status());
+  // Pins of another layout, or not all of them: there is nothing that could be counted.
+  const absl::StatusOr<lat_info> info =
+      datapath::ReadPinnedInfo(datapath::PinFolder(target.pin_path(), target.iface()));
+  const absl::StatusOr<uint64_t> untold = datapath::CountUntold(target.iface(), target.pin_path());
   LATTICE_ASSIGN_OR_RETURN(const datapath::DetachReport report, datapath::Detach(target.iface(), target.pin_path()));
+  if (info.ok() && untold.ok()) {
+    LATTICE_RETURN_IF_ERROR(
+        Annotate(LeaveWord(target, info->next_seq, *untold), "detached, but what that lost is told nowhere"));
+    if (*untold > 0) {
+      absl::FPrintF(
+          stderr,
+          "lattice: %d records that were due are lost with the tables; the next latticed-dp on %s tells so in "
+          "a loss record\n",
+          *untold, target.iface());
+    }
+  }
   return dp::RemovedJson(report.removed);
 }
 
@@ -77,7 +111,7 @@ ExitCode RunDetach(const Words& words) {
       args.Switch("force", "Detach although the audit file can't be written; the records it would take are lost.");
   args.Note(
       "A running daemon ends every flow, writes its record and ends, which this waits for. Without one, records\n"
-      "that wait in the kernel are lost.");
+      "that wait in the kernel are lost, and the next daemon on the interface tells how many.");
   if (const absl::Status parsed = args.Parse(words); !parsed.ok()) return Fail(parsed);
   if (args.help()) {
     absl::PrintF("%s", args.HelpText());

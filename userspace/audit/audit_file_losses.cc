@@ -125,6 +125,8 @@ absl::Status AuditFile::LoadParked() {
   for (const absl::string_view line : absl::StrSplit(*lines, '\n', absl::SkipEmpty())) {
     absl::StatusOr<DecodedLine> loss = DecodeLine(line);
     if (loss.ok() && loss->record.event == flow::Event::kLoss) {
+      // Who detaches without a daemon knows the interface only.
+      if (loss->record.agent_id.empty()) loss->record.agent_id = options_.agent_id;
       pending_losses_.push_back(std::move(loss->record));
     } else {
       LOG(ERROR) << options_.parked_path << " holds a line that is no loss record, which is skipped: " << line;

@@ -1,12 +1,20 @@
 #include "userspace/datapath/detach.h"
 
+#include <lattice/abi.h>
+#include <sys/mman.h>
 #include <unistd.h>
+
+#include <cerrno>
+#include <utility>
 
 #include "absl/strings/str_format.h"
 #include "userspace/base/status.h"
+#include "userspace/base/unique_fd.h"
 #include "userspace/datapath/hook.h"
+#include "userspace/datapath/kernel_object.h"
 #include "userspace/datapath/pin_owner.h"
 #include "userspace/datapath/pins.h"
+#include "userspace/datapath/table_scan.h"
 
 namespace lattice::datapath {
 namespace {
@@ -27,6 +35,42 @@ absl::Status RemoveFilters(const std::string& iface, DetachReport* report) {
   return absl::OkStatus();
 }
 
+// Records between the two positions of a ring: each is its kernel header of 8 bytes and a lat_record, and a few may be
+// discarded ones.
+absl::StatusOr<uint64_t> RecordsInRing(int ring) {
+  const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  uint64_t position[2] = {};
+  for (size_t i = 0; i < 2; ++i) {  // the consumer's page, then the producer's
+    void* memory = mmap(nullptr, page, PROT_READ, MAP_SHARED, ring, static_cast<off_t>(i * page));
+    if (memory == MAP_FAILED) return BpfError(errno, "looking into a ring");
+    position[i] = *static_cast<const volatile uint64_t*>(memory);
+    munmap(memory, page);
+  }
+  return (position[1] - position[0]) / (sizeof(lat_record) + 8);
+}
+
+template <typename Key>
+absl::StatusOr<uint64_t> LiveFlows(int table) {
+  uint64_t flows = 0;
+  const absl::Status scanned = ScanHash<Key, lat_flow>(table, [&](const Key&, const lat_flow& flow) {
+    flows += (flow.flags & LAT_FLOW_VACANT) == 0;
+    return true;
+  });
+  if (!scanned.ok()) return scanned;
+  return flows;
+}
+
+absl::StatusOr<uint64_t> AttemptsWithNews(int table) {
+  uint64_t attempts = 0;
+  const absl::Status scanned =
+      ScanHash<lat_denied_key, lat_denied>(table, [&](const lat_denied_key&, const lat_denied& attempt) {
+        attempts += attempt.packets != attempt.reported_packets;
+        return true;
+      });
+  if (!scanned.ok()) return scanned;
+  return attempts;
+}
+
 // Links first: a program never runs without the maps that operators look at.
 absl::Status RemovePins(const std::string& folder, DetachReport* report) {
   LATTICE_ASSIGN_OR_RETURN(const std::vector<std::string> names, ListPins(folder));
@@ -45,6 +89,21 @@ absl::Status RemovePins(const std::string& folder, DetachReport* report) {
 }
 
 }  // namespace
+
+absl::StatusOr<uint64_t> CountUntold(const std::string& iface, const std::string& pin_path) {
+  const std::string folder = PinFolder(pin_path, iface);
+  const std::pair<const char*, absl::StatusOr<uint64_t> (*)(int)> counts[] = {
+      {"flows4", LiveFlows<lat_flow4_key>}, {"flows6", LiveFlows<lat_flow6_key>}, {"denied", AttemptsWithNews},
+      {"flow_ring", RecordsInRing},         {"denied_ring", RecordsInRing},
+  };
+  uint64_t untold = 0;
+  for (const auto& [name, count] : counts) {
+    LATTICE_ASSIGN_OR_RETURN(const UniqueFd map, OpenPin(absl::StrCat(folder, "/", name)));
+    LATTICE_ASSIGN_OR_RETURN(const uint64_t records, count(map.get()));
+    untold += records;
+  }
+  return untold;
+}
 
 absl::StatusOr<DetachReport> Detach(const std::string& iface, const std::string& pin_path) {
   LATTICE_ASSIGN_OR_RETURN(const bool foreign, PinsAreOfAnotherNamespace(iface, pin_path));

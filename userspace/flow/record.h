@@ -35,6 +35,7 @@ inline constexpr absl::string_view kStageDamaged = "damaged";           // the e
 inline constexpr absl::string_view kStageSeqHole = "seq_hole";          // given out before, and no longer in the file
 inline constexpr absl::string_view kStageSpoolCap = "spool_cap";        // deleted before it was published
 inline constexpr absl::string_view kStageUnpublishable = "unpublishable";     // in the file, but NATS can't have it
+inline constexpr absl::string_view kStageDetached = "detached";               // in the kernel when it was taken away
 inline constexpr absl::string_view kStageSegmentMissing = "segment_missing";  // a file was gone before it was published
 
 struct FlowRecord {
