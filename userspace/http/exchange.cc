@@ -174,7 +174,11 @@ ssize_t StreamBody::Read(char* buffer, size_t size) {
   if (taken_ == piece_.size()) {
     piece_.clear();
     taken_ = 0;
-    if (!ended_) ended_ = source_->Read(&piece_) == StreamSource::Next::kEnd;
+    if (!ended_) {
+      const StreamSource::Next next = source_->Read(&piece_);
+      if (next == StreamSource::Next::kFail) return MHD_CONTENT_READER_END_WITH_ERROR;
+      ended_ = next == StreamSource::Next::kEnd;
+    }
     if (piece_.empty()) {
       if (ended_) return MHD_CONTENT_READER_END_OF_STREAM;
       // Not suspended, the library calls again at once.
