@@ -20,7 +20,7 @@ export function judge(state: Completeness, now: number): Judgement {
     return {
       level: "bad",
       sentence: `The record is not complete: ${plural(state.gaps, "record is", "records are")} missing and nothing explains it.`,
-      remedy: "Integrity names the node and the numbers. Look there at the node's audit file with `lattice audit verify`.",
+      remedy: "Integrity names the node and the numbers. Look there at the node's audit file with “lattice audit verify”.",
     };
   }
   if (watermark === undefined && state.lost === 0) {
@@ -59,7 +59,7 @@ export function judgeAll(sources: Source[], gaps: Gap[], digests: Digest[], reje
     return {
       level: "bad",
       sentence: `${plural(forged.length, "digest has", "digests have")} a signature that does not hold.`,
-      remedy: "Somebody changed a digest, or the node's key. Keep its audit files as they are and run `lattice audit verify` there.",
+      remedy: "Somebody changed a digest, or the node's key. Keep its audit files as they are and run “lattice audit verify” there.",
     };
   }
   if (missing > 0) {
@@ -67,7 +67,7 @@ export function judgeAll(sources: Source[], gaps: Gap[], digests: Digest[], reje
     return {
       level: "bad",
       sentence: `Not complete: ${plural(missing, "record")} of ${nodes} ${missing === 1 ? "is" : "are"} missing and nothing explains it.`,
-      remedy: "They may still come. If not, run `lattice audit verify` on the node: it says whether its file has them.",
+      remedy: "They may still come. If not, run “lattice audit verify” on the node: it says whether its file has them.",
     };
   }
   if (behind.length > 0) {

@@ -38,12 +38,12 @@ export function OverviewPage({ search }: PageProps) {
       {overview.error && <Failed error={overview.error} retry={overview.reload} />}
       {judgement ? <Banner judgement={judgement} link={<a href="/integrity">Integrity</a>} /> : <div class="banner placeholder" />}
       <div class="overview">
+        <Rate overview={loaded?.data} columns={columns} view={view} />
         {loaded ? (
           <TimelineCharts columns={columns} fromMs={loaded.range.from} toMs={loaded.range.to} onRange={(from, to) => show(spanOf(view, from, to))} />
         ) : (
           <section class="panel timeline placeholder" aria-busy="true" />
         )}
-        <Rate overview={loaded?.data} columns={columns} view={view} />
         <Top title="Top destinations" list={loaded?.data.topDestinations} view={view} denied={false} />
         <Top title="Most denied" list={loaded?.data.topDenied} view={view} denied />
         <Agents list={loaded?.data.agents} view={view} now={now} />

@@ -72,7 +72,7 @@ function FlowRow({ event, now, index, selected, onOpen }: RowProps) {
       <td class="c-verdict">
         <Verdict event={event} />
       </td>
-      <td class="c-event muted">{eventText(event.event)}</td>
+      <td class="c-event muted">{isFlow(event) ? eventText(event.event) : ""}</td>
       <td class="c-agent" title={event.agentId}>
         {event.agentId}
       </td>

@@ -1,11 +1,11 @@
 // Shows an agent's policy, lets an administrator change it, and asks with the exact result before it is put in force.
 import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
-import { ApiError, get, messageOf, send } from "../api.ts";
+import { get, messageOf, send } from "../api.ts";
 import { useLoad } from "../hooks.ts";
 import { plural } from "../lib/format.ts";
 import { parseRules, ruleChanges, ruleError } from "../lib/rule.ts";
-import type { Policy } from "../lib/types.ts";
+import type { Agent, Policy } from "../lib/types.ts";
 import { Dialog } from "./dialog.tsx";
 import { RuleList } from "./rule_list.tsx";
 import { Failed, Loading } from "./states.tsx";
@@ -21,15 +21,12 @@ interface Props {
 
 const pathOf = (agent: string): string => `/api/v1/agents/${encodeURIComponent(agent)}/policy`;
 
-// Nothing where the agent has no policy here: it was only seen in the records.
+// Nothing where the agent has no policy here: it was only seen in the records. Asking for its policy would be an error.
 async function loadPolicy(agent: string, signal: AbortSignal): Promise<Policy | null> {
-  try {
-    const policy = await get<Policy>(pathOf(agent), signal);
-    return { ...policy, rules: policy.rules ?? [] };
-  } catch (error) {
-    if (error instanceof ApiError && error.status === 404) return null;
-    throw error;
-  }
+  const { list } = await get<{ list: Agent[] }>("/api/v1/agents", signal);
+  if (!list.some((entry) => entry.name === agent && entry.status)) return null;
+  const policy = await get<Policy>(pathOf(agent), signal);
+  return { ...policy, rules: policy.rules ?? [] };
 }
 
 export function PolicyDialog(props: Props) {
