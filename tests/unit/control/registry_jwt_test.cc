@@ -100,7 +100,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadCase{"CriticalExtension", Signed(R"({"alg":"HS256","crit":["b64"]})", kPayload), "critical"},
         BadCase{"OtherKey", Signed(kHs256, kPayload, std::string(32, 'o')), "signature"},
         BadCase{"EmptySignature", absl::StrCat(Base64Url(kHs256), ".", Base64Url(kPayload), "."), "signature"},
-        BadCase{"ShortSignature", Signed(kHs256, kPayload).substr(0, 160), "signature"},
+        BadCase{"ShortSignature", Signed(kHs256, kPayload).substr(0, 150), "signature"},
         BadCase{"PaddedSignature", Signed(kHs256, kPayload) + "=", "signature"},
         BadCase{"Expired", Signed(kHs256, R"({"iat":1,"exp":1769999999})"), "expired"},
         BadCase{"NoExpiry", Signed(kHs256, R"({"iat":1})"), "expiry"},
