@@ -37,7 +37,6 @@ const Command kCommands[] = {
     {{"policy", "set"}, "AGENT", "what an agent may reach, in force within seconds", &RunAgentPolicySet},
     {{"policy", "show"}, "AGENT", "what an agent may reach", &RunAgentPolicyShow},
     {{"enroll"}, "", "redeem an enrolment token for an agent's token", &RunEnroll},
-    {{"up"}, "", "join the overlay as an agent and enforce its policy", &RunUp},
 };
 
 // The commands that begin with `prefix`.
