@@ -63,13 +63,13 @@ class Connection::Impl {
     return opened_ > 0 ? opened_ - 1 : 0;
   }
   Mailbox& mailbox() const { return *mailbox_; }
+  absl::Status NotConnected() const ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
   void Keep();
   void KeepUntilStopped();
   void Connected(std::shared_ptr<Session> session, const std::string& server) ABSL_LOCKS_EXCLUDED(mutex_);
   void Disconnected(absl::string_view trouble) ABSL_LOCKS_EXCLUDED(mutex_);
-  absl::Status NotConnected() const ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status Send(natsConnection* connection, absl::string_view payload, absl::string_view msg_id);
 
   const Options options_;
@@ -175,13 +175,7 @@ absl::Status Connection::Impl::Send(natsConnection* connection, absl::string_vie
 }
 
 absl::Status Connection::Impl::Publish(absl::string_view subject, absl::string_view payload, absl::string_view msg_id) {
-  // The library adds these to the protocol as they are.
-  if (subject.empty() || subject.find_first_of(absl::string_view(" \t\r\n\0", 5)) != absl::string_view::npos) {
-    return absl::InvalidArgumentError(absl::StrCat("\"", subject, "\" is not a NATS subject"));
-  }
-  if (msg_id.find_first_of(absl::string_view("\r\n\0", 3)) != absl::string_view::npos) {
-    return absl::InvalidArgumentError("a NATS message id holds a line end");
-  }
+  LATTICE_RETURN_IF_ERROR(ValidateMessage(subject, msg_id));
   const std::shared_ptr<Session> session = current();
   // Once told, the caller begins again after its last OK Flush(), so nothing is unflushed any more.
   const std::shared_ptr<Session> before = std::exchange(unflushed_, nullptr);
@@ -258,6 +252,10 @@ std::shared_ptr<Session> Connection::session() const {
 
 std::shared_ptr<Session> Connection::AwaitSession(uint64_t after, absl::Duration timeout) const {
   return impl_->AwaitSession(after, timeout);
+}
+
+absl::Status Connection::NotConnected() const {
+  return impl_->NotConnected();
 }
 
 void Connection::AddEvent(Event::Kind kind, absl::string_view text) const {

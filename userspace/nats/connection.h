@@ -104,6 +104,8 @@ class Connection {
   std::shared_ptr<Session> session() const;
   // Waits for a session with a larger number than `after`; 0: for any. Null after `timeout`.
   std::shared_ptr<Session> AwaitSession(uint64_t after, absl::Duration timeout) const;
+  // Unavailable, with the last reason.
+  absl::Status NotConnected() const;
   // Something for TakeEvents().
   void AddEvent(Event::Kind kind, absl::string_view text) const;
 

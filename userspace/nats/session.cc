@@ -1,16 +1,14 @@
-// The library may call back after natsConnection_Destroy(). So its closure is a number, looked up in a table of
-// what still exists (Callbacks).
 #include "userspace/nats/session.h"
 
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <map>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "userspace/base/status.h"
+#include "userspace/nats/closures.h"
 #include "userspace/nats/options.h"
 
 namespace lattice::nats {
@@ -18,52 +16,22 @@ namespace {
 
 constexpr size_t kMaxEvents = 64;
 
-// Session number -> the mailbox that wants to hear of it. Any thread.
-class Callbacks {
- public:
-  static Callbacks& Get() {
-    static Callbacks* const callbacks = new Callbacks;  // The library's threads run until the process ends.
-    return *callbacks;
+// The library's callbacks, on its threads. Session numbers are the closures.
+void OnClosed(natsConnection*, void* closure) {
+  if (const auto mailbox = Closures<Mailbox>::Get().Find(closure)) {
+    mailbox->SetClosed(reinterpret_cast<uintptr_t>(closure));
   }
+}
 
-  uint64_t Register(std::weak_ptr<Mailbox> mailbox) ABSL_LOCKS_EXCLUDED(mutex_) {
-    absl::MutexLock lock(&mutex_);
-    mailboxes_[++last_] = std::move(mailbox);
-    return last_;
-  }
-
-  void Unregister(uint64_t session) ABSL_LOCKS_EXCLUDED(mutex_) {
-    absl::MutexLock lock(&mutex_);
-    mailboxes_.erase(session);
-  }
-
-  // The library's callback, on one of its threads.
-  static void OnClosed(natsConnection*, void* closure) {
-    const uint64_t session = reinterpret_cast<uintptr_t>(closure);
-    if (const std::shared_ptr<Mailbox> mailbox = Get().Find(session)) mailbox->SetClosed(session);
-  }
-
-  // For instance a slow consumer or a permission violation; the connection stays.
-  static void OnError(natsConnection* connection, natsSubscription*, natsStatus status, void* closure) {
-    const std::shared_ptr<Mailbox> mailbox = Get().Find(reinterpret_cast<uintptr_t>(closure));
-    if (mailbox == nullptr) return;
-    const char* detail = nullptr;
-    natsConnection_GetLastError(connection, &detail);
-    mailbox->Add(Event::Kind::kError,
-                 absl::StrCat("NATS: ", natsStatus_GetText(status), " ", detail == nullptr ? "" : detail));
-  }
-
- private:
-  std::shared_ptr<Mailbox> Find(uint64_t session) ABSL_LOCKS_EXCLUDED(mutex_) {
-    absl::MutexLock lock(&mutex_);
-    const auto it = mailboxes_.find(session);
-    return it == mailboxes_.end() ? nullptr : it->second.lock();
-  }
-
-  absl::Mutex mutex_;
-  std::map<uint64_t, std::weak_ptr<Mailbox>> mailboxes_ ABSL_GUARDED_BY(mutex_);
-  uint64_t last_ ABSL_GUARDED_BY(mutex_) = 0;
-};
+// For instance a slow consumer or a permission violation; the connection stays.
+void OnError(natsConnection* connection, natsSubscription*, natsStatus status, void* closure) {
+  const std::shared_ptr<Mailbox> mailbox = Closures<Mailbox>::Get().Find(closure);
+  if (mailbox == nullptr) return;
+  const char* detail = nullptr;
+  natsConnection_GetLastError(connection, &detail);
+  mailbox->Add(Event::Kind::kError,
+               absl::StrCat("NATS: ", natsStatus_GetText(status), " ", detail == nullptr ? "" : detail));
+}
 
 }  // namespace
 
@@ -128,17 +96,16 @@ bool Mailbox::Sleep(absl::Duration duration) {
 absl::StatusOr<std::shared_ptr<Session>> Session::Open(const Options& options,
                                                        const std::shared_ptr<Mailbox>& mailbox) {
   LATTICE_ASSIGN_OR_RETURN(const NatsOptionsPtr raw, MakeOptions(options));
-  auto session = std::shared_ptr<Session>(new Session(Callbacks::Get().Register(mailbox)));
-  void* closure = reinterpret_cast<void*>(static_cast<uintptr_t>(session->number_));
-  LATTICE_RETURN_IF_ERROR(ToStatus(natsOptions_SetClosedCB(raw.get(), Callbacks::OnClosed, closure), "NATS callback"));
-  LATTICE_RETURN_IF_ERROR(
-      ToStatus(natsOptions_SetErrorHandler(raw.get(), Callbacks::OnError, closure), "NATS callback"));
+  auto session = std::shared_ptr<Session>(new Session(Closures<Mailbox>::Get().Register(mailbox)));
+  void* const closure = Closures<Mailbox>::ToClosure(session->number_);
+  LATTICE_RETURN_IF_ERROR(ToStatus(natsOptions_SetClosedCB(raw.get(), OnClosed, closure), "NATS callback"));
+  LATTICE_RETURN_IF_ERROR(ToStatus(natsOptions_SetErrorHandler(raw.get(), OnError, closure), "NATS callback"));
   LATTICE_RETURN_IF_ERROR(ToStatus(natsConnection_Connect(&session->connection_, raw.get()), "cannot connect to NATS"));
   return session;
 }
 
 Session::~Session() {
-  Callbacks::Get().Unregister(number_);
+  Closures<Mailbox>::Get().Unregister(number_);
   natsConnection_Destroy(connection_);
 }
 
@@ -159,6 +126,16 @@ std::string Session::reason() const {
   const absl::string_view text = natsStatus_GetText(status);
   if (detail == nullptr || *detail == '\0' || text == detail) return std::string(text);
   return RedactUrls(absl::StrCat(text, ": ", detail));
+}
+
+absl::Status ValidateMessage(absl::string_view subject, absl::string_view msg_id) {
+  if (subject.empty() || subject.find_first_of(absl::string_view(" \t\r\n\0", 5)) != absl::string_view::npos) {
+    return absl::InvalidArgumentError(absl::StrCat("\"", subject, "\" is not a NATS subject"));
+  }
+  if (msg_id.find_first_of(absl::string_view("\r\n\0", 3)) != absl::string_view::npos) {
+    return absl::InvalidArgumentError("a NATS message id holds a line end");
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace lattice::nats

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
@@ -85,6 +86,9 @@ class Session {
   const uint64_t number_;
   natsConnection* connection_ = nullptr;
 };
+
+// The library adds both to the protocol as they are: InvalidArgument for what would break it.
+absl::Status ValidateMessage(absl::string_view subject, absl::string_view msg_id);
 
 }  // namespace lattice::nats
 
