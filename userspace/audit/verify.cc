@@ -7,16 +7,21 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "userspace/audit/chain.h"
 #include "userspace/audit/decoder.h"
 #include "userspace/audit/digest.h"
 #include "userspace/audit/lines.h"
 #include "userspace/audit/segment.h"
+#include "userspace/audit/signing.h"
 #include "userspace/base/status.h"
 
 namespace lattice::audit {
 namespace {
+
+constexpr uint64_t kProgressLines = 4096;
 
 // Walks all lines in order. After a problem it believes what the line says of itself, so
 // that one change is reported once and not for all that follows.
@@ -32,6 +37,8 @@ class Verifier {
     CheckEnd();
     report_.segments = segments.size();
     report_.head = head_;
+    report_.last_boot = last_boot_;
+    report_.last_seq = last_seq_;
     return std::move(report_);
   }
 
@@ -74,7 +81,11 @@ class Verifier {
       sha.Update(*line);
       sha.Update("\n");
       CheckLine(segment, ++seen.lines, *line);
+      if (seen.lines % kProgressLines == 0)
+        options_.on_progress(static_cast<uint64_t>(bytes_before_ + scanner.offset()));
     }
+    bytes_before_ += scanner.offset();
+    options_.on_progress(static_cast<uint64_t>(bytes_before_));
     report_.lines += seen.lines;
     if (segment.live) return absl::OkStatus();
     // A copytruncate copy is closed too: whatever is not the live path.
@@ -164,6 +175,24 @@ class Verifier {
       }
     }
     previous_digest_ = HashOfDigest(*text);
+    return options_.public_key.empty() ? absl::OkStatus() : CheckSignature(path, *text);
+  }
+
+  absl::Status CheckSignature(const std::string& digest_path, absl::string_view digest) {
+    const std::string path = SignaturePath(digest_path);
+    const absl::StatusOr<std::string> text = fs_.ReadWhole(path);
+    if (absl::IsNotFound(text.status())) {
+      Report(ProblemKind::kSignatureMissing, 0, absl::StrCat("there is no ", path));
+      return absl::OkStatus();
+    }
+    if (!text.ok()) return text.status();
+    std::string signature;
+    if (!absl::Base64Unescape(absl::StripAsciiWhitespace(*text), &signature) ||
+        !VerifySignature(options_.public_key, digest, signature)) {
+      Report(ProblemKind::kSignature, 0, absl::StrCat(digest_path, " is not signed by this key"));
+      return absl::OkStatus();
+    }
+    ++report_.signatures;
     return absl::OkStatus();
   }
 
@@ -202,6 +231,7 @@ class Verifier {
   std::vector<std::pair<Hole, Problem>> holes_;
   std::optional<std::string> previous_digest_;
   bool newest_seen_ = false;
+  int64_t bytes_before_ = 0;  // of the segments before
 };
 
 }  // namespace
@@ -226,6 +256,10 @@ absl::string_view ProblemKindName(ProblemKind kind) {
       return "digest_chain";
     case ProblemKind::kCutEnd:
       return "cut_end";
+    case ProblemKind::kSignature:
+      return "signature";
+    case ProblemKind::kSignatureMissing:
+      return "signature_missing";
   }
   return "unknown";
 }
