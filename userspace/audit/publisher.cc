@@ -76,15 +76,17 @@ void Publisher::Written(uint64_t records, const Head& head) {
 
 void Publisher::Run() {
   while (true) {
+    const bool was_stopping = stopping();
     const Progress progress = Step();
-    const bool idle = progress != Progress::kPublished && progress != Progress::kWaiting;
+    // One more look after the order to stop: records of the last moment and the last head go out too.
+    const bool going_on = !was_stopping || progress == Progress::kPublished || progress == Progress::kWaiting;
     absl::Duration pause = absl::ZeroDuration();
     if (progress == Progress::kIdle) pause = options_.poll_interval;
     if (progress == Progress::kNotConnected || progress == Progress::kFailed) pause = backoff_;
     if (WaitUnlessStopping(pause, /*wake_for_work=*/progress == Progress::kIdle)) continue;
     // Stopping: what is left goes out while that works and the time lasts.
     absl::MutexLock lock(&mutex_);
-    if (idle || absl::Now() >= deadline_) break;
+    if (!going_on || absl::Now() >= deadline_) break;
   }
   MoveCursor(/*force_store=*/true);
 }
