@@ -7,7 +7,7 @@
 
 #include "absl/strings/str_format.h"
 #include "tools/lattice/commands.h"
-#include "userspace/dp/version.h"
+#include "userspace/base/version.h"
 
 namespace lattice::cli {
 namespace {
@@ -53,7 +53,7 @@ int Run(const Words& words) {
     return command.run(Words(words.begin() + static_cast<ptrdiff_t>(depth), words.end()));
   }
   if (words.size() == 1 && words[0] == "--version") {
-    absl::PrintF("%s\n", dp::VersionLine());
+    absl::PrintF("%s\n", VersionLine());
     return kOk;
   }
   // As much of the words as some command begins with.

@@ -1,8 +1,8 @@
-#include "userspace/dp/version.h"
+#include "userspace/base/version.h"
 
 #include "absl/strings/str_cat.h"
 
-namespace lattice::dp {
+namespace lattice {
 
 std::string Version() {
   return LATTICE_VERSION;
@@ -16,4 +16,4 @@ std::string VersionLine() {
   return absl::StrCat(Version(), " (", Revision(), ")");
 }
 
-}  // namespace lattice::dp
+}  // namespace lattice

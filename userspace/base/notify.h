@@ -1,14 +1,14 @@
 // The service manager's view of this process (sd_notify): ready, reloading,
 // stopping, one status line, and the watchdog. Without systemd each call does
 // nothing. Main thread.
-#ifndef USERSPACE_DP_NOTIFY_H_
-#define USERSPACE_DP_NOTIFY_H_
+#ifndef USERSPACE_BASE_NOTIFY_H_
+#define USERSPACE_BASE_NOTIFY_H_
 
 #include <string>
 
 #include "absl/time/time.h"
 
-namespace lattice::dp {
+namespace lattice {
 
 void NotifyReady(const std::string& status);
 void NotifyReloading();
@@ -19,6 +19,6 @@ void NotifyStopping();
 absl::Duration WatchdogPeriod();
 void NotifyAlive();
 
-}  // namespace lattice::dp
+}  // namespace lattice
 
-#endif  // USERSPACE_DP_NOTIFY_H_
+#endif  // USERSPACE_BASE_NOTIFY_H_

@@ -1,4 +1,4 @@
-#include "userspace/dp/units.h"
+#include "userspace/base/units.h"
 
 #include <limits>
 
@@ -8,7 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "userspace/base/status.h"
 
-namespace lattice::dp {
+namespace lattice {
 namespace {
 
 struct Unit {
@@ -91,4 +91,4 @@ std::string PrintSize(uint64_t bytes) {
   return absl::StrCat(bytes, "B");
 }
 
-}  // namespace lattice::dp
+}  // namespace lattice

@@ -1,9 +1,9 @@
-#include "userspace/dp/units.h"
+#include "userspace/base/units.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-namespace lattice::dp {
+namespace lattice {
 namespace {
 
 using ::testing::HasSubstr;
@@ -88,4 +88,4 @@ TEST(Units, APrintedSizeIsReadBack) {
 }
 
 }  // namespace
-}  // namespace lattice::dp
+}  // namespace lattice

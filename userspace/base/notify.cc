@@ -1,4 +1,4 @@
-#include "userspace/dp/notify.h"
+#include "userspace/base/notify.h"
 
 #include <glog/logging.h>
 #include <systemd/sd-daemon.h>
@@ -9,7 +9,7 @@
 #include "absl/strings/str_replace.h"
 #include "userspace/base/clock.h"
 
-namespace lattice::dp {
+namespace lattice {
 namespace {
 
 void Notify(const std::string& state) {
@@ -53,4 +53,4 @@ void NotifyAlive() {
   Notify("WATCHDOG=1");
 }
 
-}  // namespace lattice::dp
+}  // namespace lattice

@@ -1,7 +1,7 @@
 // Durations and sizes as operators write them in flags: "60s", "1h30m", "64MiB".
 // What Print… gives, Parse… takes back. Any thread.
-#ifndef USERSPACE_DP_UNITS_H_
-#define USERSPACE_DP_UNITS_H_
+#ifndef USERSPACE_BASE_UNITS_H_
+#define USERSPACE_BASE_UNITS_H_
 
 #include <cstdint>
 #include <string>
@@ -10,7 +10,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 
-namespace lattice::dp {
+namespace lattice {
 
 // A number with ms, s, m, h or d, several of them added up ("1h30m"); zero and more. A bare
 // number is an error: nobody knows its unit.
@@ -22,6 +22,6 @@ absl::StatusOr<uint64_t> ParseSize(absl::string_view text);
 // The largest of the 1024 units that leaves a whole number: 67108864 is "64MiB".
 std::string PrintSize(uint64_t bytes);
 
-}  // namespace lattice::dp
+}  // namespace lattice
 
-#endif  // USERSPACE_DP_UNITS_H_
+#endif  // USERSPACE_BASE_UNITS_H_
