@@ -28,6 +28,7 @@ const Command kCommands[] = {
     {{"dp", "top"}, "", "what moves most, again and again", &RunTop},
     {{"dp", "detach"}, "", "end enforcement: remove programs, tables and pins", &RunDetach},
     {{"dp", "doctor"}, "", "what would stop enforcement here, and what to do", &RunDoctor},
+    {{"audit", "verify"}, "", "whether the audit files were tampered with", &RunAuditVerify},
 };
 
 // The commands that begin with `prefix`.

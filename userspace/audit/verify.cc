@@ -1,5 +1,7 @@
 #include "userspace/audit/verify.h"
 
+#include <algorithm>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -28,7 +30,9 @@ constexpr uint64_t kProgressLines = 4096;
 class Verifier {
  public:
   Verifier(FileSystem& fs, const std::string& audit_path, const VerifyOptions& options)
-      : fs_(fs), audit_path_(audit_path), options_(options) {}
+      : fs_(fs), audit_path_(audit_path), options_(options) {
+    for (const KnownLine& line : options.known) known_.insert({{line.boot, line.seq}, &line});
+  }
 
   absl::StatusOr<VerifyReport> Run() {
     LATTICE_ASSIGN_OR_RETURN(const std::vector<Segment> segments, ListSegments(fs_, audit_path_));
@@ -113,6 +117,7 @@ class Verifier {
       Report(ProblemKind::kBoot, number, absl::StrCat("of boot ", record.boot, " in a segment of ", segment.boot));
     }
     CheckSequence(number, record);
+    CheckKnown(number, record, h);
     if (record.boot == options_.last_boot && record.seq == options_.last_seq) {
       newest_seen_ = true;
       if (!options_.head.empty() && h != options_.head) {
@@ -155,6 +160,45 @@ class Verifier {
     }
     last_boot_ = record.boot;
     last_seq_ = record.seq;
+  }
+
+  void CheckKnown(uint64_t number, const flow::FlowRecord& record, absl::string_view h) {
+    if (ranges_.empty()) {
+      oldest_boot_ = record.boot;
+      oldest_ts_ = record.ts;
+    }
+    auto [range, added] = ranges_.insert({record.boot, {record.seq, record.seq}});
+    range->second.second = std::max(range->second.second, record.seq);
+    if (known_.empty()) return;
+    const auto [begin, end] = known_.equal_range({record.boot, record.seq});
+    for (auto it = begin; it != end; ++it) {
+      ++report_.known_found;
+      if (h != it->second->h) Report(ProblemKind::kHash, number, "h is not the one that the control plane saw");
+    }
+    known_.erase(begin, end);
+  }
+
+  // What is left of known_: seen elsewhere, and not here.
+  void CheckKnownEnd() {
+    path_ = audit_path_;
+    for (const auto& [place, line] : known_) {
+      const auto range = ranges_.find(line->boot);
+      const std::string name = absl::StrCat("record ", line->seq, " of boot ", line->boot);
+      const bool older = range == ranges_.end() ? !ranges_.empty() && line->ts < oldest_ts_
+                                                : line->boot == oldest_boot_ && line->seq < range->second.first;
+      if (older) {
+        ++report_.known_older;
+      } else if (range == ranges_.end()) {
+        Report(ProblemKind::kCutEnd, 0,
+               absl::StrCat(name, ", which the control plane saw, is missing, and all its boot"));
+      } else if (line->seq > range->second.second) {
+        Report(
+            ProblemKind::kCutEnd, 0,
+            absl::StrCat(name, ", which the control plane saw, is missing: that boot ends at ", range->second.second));
+      } else {
+        Report(ProblemKind::kSequence, 0, absl::StrCat(name, ", which the control plane saw, is missing"));
+      }
+    }
   }
 
   absl::Status CheckDigest(const SegmentDigest& seen) {
@@ -212,6 +256,7 @@ class Verifier {
     for (auto& [hole, problem] : holes_) {
       if (report_.problems.size() < options_.max_problems) report_.problems.push_back(std::move(problem));
     }
+    CheckKnownEnd();
     if (options_.last_seq == 0 || newest_seen_) return;
     path_ = audit_path_;
     Report(ProblemKind::kCutEnd, 0,
@@ -231,6 +276,10 @@ class Verifier {
   std::vector<std::pair<Hole, Problem>> holes_;
   std::optional<std::string> previous_digest_;
   bool newest_seen_ = false;
+  std::multimap<std::pair<std::string, uint64_t>, const KnownLine*> known_;  // not found yet
+  std::map<std::string, std::pair<uint64_t, uint64_t>> ranges_;              // boot -> first and last number
+  std::string oldest_boot_;
+  absl::Time oldest_ts_;
   int64_t bytes_before_ = 0;  // of the segments before
 };
 

@@ -13,15 +13,26 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "userspace/audit/file_system.h"
 
 namespace lattice::audit {
+
+// A line that somebody out of reach of this machine has seen: a head or a digest at the control plane.
+struct KnownLine {
+  std::string boot;
+  uint64_t seq = 0;
+  std::string h;
+  absl::Time ts;  // about when it was written
+};
 
 struct VerifyOptions {
   // The newest record that must be there (boot and number), and its h, where known.
   std::string last_boot;
   uint64_t last_seq = 0;
   std::string head;
+  // Each must be there with its h, unless it is older than the oldest line.
+  std::vector<KnownLine> known;
   // Raw Ed25519 key that must have signed every digest. Empty: signatures are not looked at.
   std::string public_key;
   // Called now and then with the bytes read so far.
@@ -55,7 +66,9 @@ struct VerifyReport {
   uint64_t segments = 0;
   uint64_t lines = 0;
   uint64_t signatures = 0;  // good ones
-  std::string last_boot;    // of the newest line
+  uint64_t known_found = 0;
+  uint64_t known_older = 0;  // than the oldest line
+  std::string last_boot;     // of the newest line
   uint64_t last_seq = 0;
   std::string head;  // its h
   // Empty: the chain was checked from its very beginning. Otherwise older segments are
