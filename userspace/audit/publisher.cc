@@ -201,6 +201,13 @@ absl::Status Publisher::GoBack(size_t checkpoints) {
   return absl::OkStatus();
 }
 
+// After going back: whether the line before `cursor` was passed before, and its loss told, if it is one.
+bool Publisher::ToldBefore(const Cursor& cursor) const {
+  if (told_until_.boot.empty()) return false;
+  if (cursor.boot != told_until_.boot) return true;  // an earlier boot: the reader goes through told_until_ to others
+  return std::pair(cursor.first_seq, cursor.offset) <= std::pair(told_until_.first_seq, told_until_.offset);
+}
+
 absl::Duration Publisher::FlushTimeout() {
   absl::MutexLock lock(&mutex_);
   if (!stopping_) return options_.flush_timeout;
@@ -250,6 +257,7 @@ void Publisher::SkipRefused(const Refused& refused) {
 }
 
 void Publisher::Skip(absl::string_view line, absl::string_view what, const absl::Status& status) {
+  if (ToldBefore(reader_->cursor())) return;
   if (const uint64_t seq = SeqOfLine(line); seq != 0) {
     if (skipped_.first_seq == 0) skipped_.first_seq = seq;
     skipped_.last_seq = seq;
@@ -278,11 +286,9 @@ void Publisher::NoteTold(const flow::FlowRecord& loss) {
 
 // The batch is flushed: what it lacks is certain.
 void Publisher::SettleBatch() {
-  skipped_.count += reader_->skipped() - std::exchange(reader_skipped_, reader_->skipped());
-  // After going back, what was told before is not told again.
-  const bool known = !told_until_.boot.empty();
-  if (known && flushed_.boot == told_until_.boot && flushed_.seq >= told_until_.seq) told_until_ = {};
-  if (known) skipped_ = {};
+  const uint64_t unread = reader_->skipped() - std::exchange(reader_skipped_, reader_->skipped());
+  if (!ToldBefore(flushed_)) skipped_.count += unread;
+  if (!ToldBefore(flushed_)) told_until_ = {};
   if (skipped_.count > 0) {
     skipped_.stage = flow::kStageUnpublishable;
     skipped_.from = clock_.Now();

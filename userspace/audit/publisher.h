@@ -107,6 +107,7 @@ class Publisher {
   absl::Status Begin();
   absl::Status CheckStored();
   absl::Status GoBack(size_t checkpoints);
+  bool ToldBefore(const Cursor& cursor) const;
   absl::Status HandOver();
   Progress Flush();
   void SkipRefused(const Refused& refused);
