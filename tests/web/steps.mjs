@@ -278,6 +278,17 @@ export const steps = [
     await tab.sees("revoked", "tr:nth-child(2)");
   }],
 
+  ["an agent to come gets a token that is shown once", async ({ tab }) => {
+    await tab.click("button", "Enrol");
+    await tab.has("dialog input");
+    await tab.click("dialog input");
+    await tab.type("new-agent");
+    await tab.press("Enter");
+    await tab.until("/--name new-agent --token lt-[0-9a-f]{32} /.test(document.querySelector('dialog').innerText)", "the command with the token");
+    await tab.press("Escape");
+    await tab.hasNo("dialog");
+  }],
+
   ["Integrity names the gap, the loss and the reject", async ({ tab }) => {
     await tab.press("g", "i");
     await tab.sees("2 records of second-node are missing and nothing explains it", ".banner.bad");
