@@ -8,9 +8,9 @@
 #include "absl/strings/string_view.h"
 #include "glog/logging.h"
 #include "userspace/base/ip.h"
+#include "userspace/base/units.h"
 #include "userspace/dp/options.h"
 #include "userspace/dp/seccomp.h"
-#include "userspace/dp/units.h"
 #include "userspace/flow/names.h"
 #include "userspace/flow/record.h"
 
@@ -22,18 +22,18 @@ namespace dp = lattice::dp;
 namespace flow = lattice::flow;
 
 void CheckUnits(absl::string_view text) {
-  if (const auto duration = dp::ParseDuration(text); duration.ok()) {
+  if (const auto duration = lattice::ParseDuration(text); duration.ok()) {
     CHECK(*duration >= absl::ZeroDuration() && *duration < absl::InfiniteDuration());
     CHECK(text.find_first_of("+- ") == absl::string_view::npos) << text;
-    const std::string printed = *duration == absl::ZeroDuration() ? "0s" : dp::PrintDuration(*duration);
-    const auto again = dp::ParseDuration(printed);
+    const std::string printed = *duration == absl::ZeroDuration() ? "0s" : lattice::PrintDuration(*duration);
+    const auto again = lattice::ParseDuration(printed);
     CHECK(again.ok()) << again.status();
     CHECK_EQ(*again, *duration) << text;
   } else {
     CHECK(absl::StrContains(duration.status().message(), text));
   }
-  if (const auto size = dp::ParseSize(text); size.ok()) {
-    const auto again = dp::ParseSize(dp::PrintSize(*size));
+  if (const auto size = lattice::ParseSize(text); size.ok()) {
+    const auto again = lattice::ParseSize(lattice::PrintSize(*size));
     CHECK(again.ok()) << again.status();
     CHECK_EQ(*again, *size) << text;
   }

@@ -1,4 +1,4 @@
-// The commands of `lattice dp`. Each takes the words after its name and returns the exit code; each has
+// The commands of `lattice`. Each takes the words after its name and returns the exit code; each has
 // its own --help. Their files have the names of the commands.
 #ifndef TOOLS_LATTICE_COMMANDS_H_
 #define TOOLS_LATTICE_COMMANDS_H_
@@ -20,6 +20,18 @@ ExitCode RunFlows(const Words& words);
 ExitCode RunTop(const Words& words);
 ExitCode RunDetach(const Words& words);
 ExitCode RunDoctor(const Words& words);
+
+// With the control plane.
+ExitCode RunTokenCreate(const Words& words);
+ExitCode RunTokenList(const Words& words);
+ExitCode RunTokenRevoke(const Words& words);
+ExitCode RunAgentPolicySet(const Words& words);
+ExitCode RunAgentPolicyShow(const Words& words);
+ExitCode RunAgents(const Words& words);
+ExitCode RunAgentsRevoke(const Words& words);
+ExitCode RunAgentsApprove(const Words& words);
+ExitCode RunEnroll(const Words& words);
+ExitCode RunUp(const Words& words);
 
 }  // namespace lattice::cli
 

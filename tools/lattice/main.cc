@@ -7,7 +7,7 @@
 
 #include "absl/strings/str_format.h"
 #include "tools/lattice/commands.h"
-#include "userspace/dp/version.h"
+#include "userspace/base/version.h"
 
 namespace lattice::cli {
 namespace {
@@ -28,6 +28,15 @@ const Command kCommands[] = {
     {{"dp", "top"}, "", "what moves most, again and again", &RunTop},
     {{"dp", "detach"}, "", "end enforcement: remove programs, tables and pins", &RunDetach},
     {{"dp", "doctor"}, "", "what would stop enforcement here, and what to do", &RunDoctor},
+    {{"token", "create"}, "", "an enrolment token for a new agent", &RunTokenCreate},
+    {{"token", "list"}, "", "the enrolment tokens and who used them", &RunTokenList},
+    {{"token", "revoke"}, "ID", "make an enrolment token useless", &RunTokenRevoke},
+    {{"agents", "revoke"}, "AGENT", "end an agent's tokens and its place on the overlay", &RunAgentsRevoke},
+    {{"agents", "approve"}, "AGENT", "let a pending agent in", &RunAgentsApprove},
+    {{"agents"}, "", "who enrolled, where they are, what they do", &RunAgents},
+    {{"policy", "set"}, "AGENT", "what an agent may reach, in force within seconds", &RunAgentPolicySet},
+    {{"policy", "show"}, "AGENT", "what an agent may reach", &RunAgentPolicyShow},
+    {{"enroll"}, "", "redeem an enrolment token for an agent's token", &RunEnroll},
 };
 
 // The commands that begin with `prefix`.
@@ -37,7 +46,7 @@ std::string Overview(const Words& prefix) {
     if (!std::equal(prefix.begin(), prefix.end(), command.path.begin())) continue;
     std::string words = "lattice";
     for (const std::string& word : command.path) words += " " + word;
-    text += absl::StrFormat("  %-24s %-5s %s\n", words, command.arguments, command.summary);
+    text += absl::StrFormat("  %-24s %-6s %s\n", words, command.arguments, command.summary);
   }
   return text;
 }
@@ -53,7 +62,7 @@ int Run(const Words& words) {
     return command.run(Words(words.begin() + static_cast<ptrdiff_t>(depth), words.end()));
   }
   if (words.size() == 1 && words[0] == "--version") {
-    absl::PrintF("%s\n", dp::VersionLine());
+    absl::PrintF("%s\n", VersionLine());
     return kOk;
   }
   // As much of the words as some command begins with.

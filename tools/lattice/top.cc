@@ -8,7 +8,7 @@
 #include "absl/time/clock.h"
 #include "tools/lattice/commands.h"
 #include "tools/lattice/render.h"
-#include "userspace/dp/units.h"
+#include "userspace/base/units.h"
 #include "userspace/http/client.h"
 
 namespace lattice::cli {
@@ -33,11 +33,11 @@ ExitCode RunTop(const Words& words) {
     absl::PrintF("%s", args.HelpText());
     return kOk;
   }
-  const auto period = dp::ParseDuration(interval);
+  const auto period = ParseDuration(interval);
   if (!period.ok()) return Fail(absl::InvalidArgumentError(absl::StrCat("--interval: ", period.status().message())));
   if (*period < kLeastInterval) {
     return Fail(absl::InvalidArgumentError(
-        absl::StrCat("--interval=", interval, ": at least ", dp::PrintDuration(kLeastInterval), " is possible")));
+        absl::StrCat("--interval=", interval, ": at least ", PrintDuration(kLeastInterval), " is possible")));
   }
   if (const absl::Status resolved = target.Resolve(); !resolved.ok()) return Fail(resolved);
 

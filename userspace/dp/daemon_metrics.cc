@@ -6,7 +6,7 @@
 #include <map>
 #include <utility>
 
-#include "userspace/dp/version.h"
+#include "userspace/base/version.h"
 #include "userspace/flow/names.h"
 
 namespace lattice::dp {

@@ -16,9 +16,9 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
+#include "userspace/base/version.h"
 #include "userspace/datapath/options.h"
 #include "userspace/dp/exit_code.h"
-#include "userspace/dp/version.h"
 
 DEFINE_string(iface, "", "Interface to enforce on, for example wg0. Required.");
 DEFINE_string(egress_allow, "",

@@ -11,9 +11,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "userspace/base/clock.h"
+#include "userspace/base/notify.h"
 #include "userspace/base/status.h"
 #include "userspace/dp/announce.h"
-#include "userspace/dp/notify.h"
 #include "userspace/flow/from_kernel.h"
 
 namespace lattice::dp {

@@ -15,8 +15,8 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
 #include "userspace/base/status.h"
-#include "userspace/dp/units.h"
-#include "userspace/dp/version.h"
+#include "userspace/base/units.h"
+#include "userspace/base/version.h"
 
 namespace lattice::dp {
 namespace {

@@ -9,9 +9,9 @@
 #include "nlohmann/json.hpp"
 #include "userspace/base/clock.h"
 #include "userspace/base/status.h"
+#include "userspace/base/version.h"
 #include "userspace/dp/health.h"
 #include "userspace/dp/hook_json.h"
-#include "userspace/dp/version.h"
 #include "userspace/flow/names.h"
 
 namespace lattice::dp {

@@ -21,7 +21,7 @@ namespace {
 
 void InitializeLibrary() {
   static absl::once_flag once;
-  absl::call_once(once, [] { curl_global_init(CURL_GLOBAL_NOTHING); });  // plain HTTP needs no part of it
+  absl::call_once(once, [] { curl_global_init(CURL_GLOBAL_SSL); });
 }
 
 // One call on the wire.
@@ -33,10 +33,12 @@ class Transfer {
   Transfer(const std::string& address, absl::string_view target, OnData on_data)
       : address_(address), on_data_(std::move(on_data)), easy_(Make(), curl_easy_cleanup) {
     const bool is_unix = absl::StartsWith(address, "/");
-    const std::string url = absl::StrCat("http://", is_unix ? "localhost" : address, target);
+    const bool is_url = absl::StartsWith(address, "http://") || absl::StartsWith(address, "https://");
+    const std::string url = is_url ? absl::StrCat(absl::StripSuffix(address, "/"), target)
+                                   : absl::StrCat("http://", is_unix ? "localhost" : address, target);
     Set(CURLOPT_URL, url.c_str());
     if (is_unix) Set(CURLOPT_UNIX_SOCKET_PATH, address.c_str());
-    Set(CURLOPT_PROTOCOLS_STR, "http");
+    Set(CURLOPT_PROTOCOLS_STR, "http,https");
     Set(CURLOPT_PROXY, "");  // not from the environment
     Set(CURLOPT_NOSIGNAL, 1L);
     Set(CURLOPT_ERRORBUFFER, error_text_);
@@ -53,8 +55,15 @@ class Transfer {
   void SetBody(absl::string_view body, absl::string_view content_type) {
     Set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body.size()));
     Set(CURLOPT_POSTFIELDS, body.data() == nullptr ? "" : body.data());
-    headers_ = curl_slist_append(headers_, absl::StrCat("Content-Type: ", content_type).c_str());
+    AddHeader("Content-Type", content_type);
+  }
+  void SetMethod(const char* method) { Set(CURLOPT_CUSTOMREQUEST, method); }
+  void AddHeader(absl::string_view name, absl::string_view value) {
+    headers_ = curl_slist_append(headers_, absl::StrCat(name, ": ", value).c_str());
     Set(CURLOPT_HTTPHEADER, headers_);
+  }
+  void AddHeaders(const ClientOptions& options) {
+    for (const auto& [name, value] : options.headers) AddHeader(name, value);
   }
   void SetTimeout(absl::Duration timeout) {
     Set(CURLOPT_TIMEOUT_MS, static_cast<long>(absl::ToInt64Milliseconds(timeout)));
@@ -149,8 +158,13 @@ absl::Status Transfer::ErrorOf(CURLcode code) {
   }
 }
 
-absl::StatusOr<ClientResponse> Call(const std::string& address, const ClientOptions& options, absl::string_view target,
-                                    const std::pair<absl::string_view, absl::string_view>* body) {
+struct Content {
+  absl::string_view body;
+  absl::string_view type;
+};
+
+absl::StatusOr<ClientResponse> Call(const std::string& address, const ClientOptions& options, const char* method,
+                                    absl::string_view target, const Content* content) {
   ClientResponse response;
   bool too_large = false;
   Transfer transfer(address, target, [&](absl::string_view data) {
@@ -159,7 +173,9 @@ absl::StatusOr<ClientResponse> Call(const std::string& address, const ClientOpti
     return !too_large;
   });
   transfer.SetTimeout(options.timeout);
-  if (body != nullptr) transfer.SetBody(body->first, body->second);
+  transfer.AddHeaders(options);
+  if (content != nullptr) transfer.SetBody(content->body, content->type);
+  if (method != nullptr) transfer.SetMethod(method);
   LATTICE_RETURN_IF_ERROR(transfer.Perform());
   if (too_large) {
     return absl::ResourceExhaustedError(
@@ -183,16 +199,23 @@ bool TakeLines(std::string* text, const std::function<bool(absl::string_view)>& 
 
 }  // namespace
 
-Client::Client(std::string address, ClientOptions options) : address_(std::move(address)), options_(options) {}
+Client::Client(std::string address, ClientOptions options)
+    : address_(std::move(address)), options_(std::move(options)) {}
 
 absl::StatusOr<ClientResponse> Client::Get(absl::string_view target) const {
-  return Call(address_, options_, target, nullptr);
+  return Call(address_, options_, nullptr, target, nullptr);
 }
 
 absl::StatusOr<ClientResponse> Client::Post(absl::string_view target, absl::string_view body,
                                             absl::string_view content_type) const {
-  const std::pair<absl::string_view, absl::string_view> content(body, content_type);
-  return Call(address_, options_, target, &content);
+  const Content content{body, content_type};
+  return Call(address_, options_, nullptr, target, &content);
+}
+
+absl::StatusOr<ClientResponse> Client::Send(const std::string& method, absl::string_view target, absl::string_view body,
+                                            absl::string_view content_type) const {
+  const Content content{body, content_type};
+  return Call(address_, options_, method.c_str(), target, &content);
 }
 
 absl::Status Client::ForEachLine(absl::string_view target,
@@ -207,6 +230,7 @@ absl::Status Client::ForEachLine(absl::string_view target,
     return !stopped && !too_large;
   });
   current = &transfer;
+  transfer.AddHeaders(options_);
   transfer.SetStartTimeout(options_.timeout);
   LATTICE_RETURN_IF_ERROR(transfer.Perform());
   if (stopped) return absl::OkStatus();
@@ -223,6 +247,8 @@ absl::Status StatusOf(const ClientResponse& response) {
   switch (response.status) {
     case 400:
       return absl::InvalidArgumentError(text);
+    case 401:
+      return absl::UnauthenticatedError(text);
     case 403:
       return absl::PermissionDeniedError(text);
     case 404:

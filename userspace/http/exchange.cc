@@ -97,7 +97,7 @@ void Exchange::Append(absl::string_view piece, size_t limit) {
   request_.body.append(piece.data(), piece.size());
 }
 
-MHD_Result Exchange::Send(Streams& streams, Response response) {
+MHD_Result Exchange::Send(Suspended& suspended, Response response) {
   ResponsePtr raw;
   if (response.stream == nullptr) {
     raw = MakeText(std::move(response.body));
@@ -105,7 +105,7 @@ MHD_Result Exchange::Send(Streams& streams, Response response) {
     response.stream->Finished();
     raw = MakeText("");
   } else {
-    raw = MakeStream(std::make_unique<StreamBody>(streams, connection_, std::move(response.stream)));
+    raw = MakeStream(std::make_unique<StreamBody>(suspended, connection_, std::move(response.stream)));
   }
   if (raw == nullptr) return MHD_NO;
   response.headers.emplace_back(MHD_HTTP_HEADER_CONTENT_TYPE, std::move(response.content_type));
@@ -116,13 +116,55 @@ MHD_Result Exchange::Send(Streams& streams, Response response) {
   return MHD_queue_response(connection_, static_cast<unsigned>(response.status), raw.get());
 }
 
-StreamBody::StreamBody(Streams& streams, MHD_Connection* connection, std::shared_ptr<StreamSource> source)
-    : streams_(streams), connection_(connection), source_(std::move(source)), fd_(ConnectionFd(connection)) {
-  source_->wake_ = [this] { Resume(); };
+Suspension::Suspension(Suspended& all, MHD_Connection* connection, std::function<void()> on_cut)
+    : all_(all), connection_(connection), on_cut_(std::move(on_cut)), fd_(ConnectionFd(connection)) {}
+
+bool Suspension::Begin() {
+  const absl::Status watched = all_.loop.AddFd(fd_, EPOLLRDHUP, [this](uint32_t) { Cut(); });
+  if (!watched.ok()) {
+    LOG(WARNING) << "an HTTP connection is ended: " << watched;
+    return false;
+  }
+  all_.now.insert(this);
+  MHD_suspend_connection(connection_);
+  return true;
+}
+
+bool Suspension::Unwatch() {
+  if (all_.now.erase(this) == 0) return false;
+  all_.loop.RemoveFd(fd_);
+  return true;
+}
+
+void Suspension::End() {
+  if (!Unwatch()) return;
+  MHD_resume_connection(connection_);
+  all_.kick();  // with an external loop the library does not wake itself
+}
+
+void Suspension::Cut() {
+  on_cut_();
+  End();
+}
+
+LateAnswer::LateAnswer(Suspended& all, MHD_Connection* connection)
+    : suspension_(all, connection, [this] { cut_ = true; }) {}
+
+void LateAnswer::Give(Response response) {
+  response_ = std::move(response);
+  suspension_.End();
+}
+
+std::optional<Response> LateAnswer::Take() {
+  return std::exchange(response_, std::nullopt);
+}
+
+StreamBody::StreamBody(Suspended& suspended, MHD_Connection* connection, std::shared_ptr<StreamSource> source)
+    : suspension_(suspended, connection, [this] { cut_ = true; }), source_(std::move(source)) {
+  source_->wake_ = [this] { suspension_.End(); };
 }
 
 StreamBody::~StreamBody() {
-  Unwatch();
   source_->wake_ = nullptr;
   source_->Finished();
 }
@@ -132,10 +174,15 @@ ssize_t StreamBody::Read(char* buffer, size_t size) {
   if (taken_ == piece_.size()) {
     piece_.clear();
     taken_ = 0;
-    if (!ended_) ended_ = source_->Read(&piece_) == StreamSource::Next::kEnd;
+    if (!ended_) {
+      const StreamSource::Next next = source_->Read(&piece_);
+      if (next == StreamSource::Next::kFail) return MHD_CONTENT_READER_END_WITH_ERROR;
+      ended_ = next == StreamSource::Next::kEnd;
+    }
     if (piece_.empty()) {
       if (ended_) return MHD_CONTENT_READER_END_OF_STREAM;
-      Suspend();
+      // Not suspended, the library calls again at once.
+      if (!suspension_.Begin()) cut_ = true;
       return 0;
     }
   }
@@ -143,34 +190,6 @@ ssize_t StreamBody::Read(char* buffer, size_t size) {
   std::memcpy(buffer, piece_.data() + taken_, count);
   taken_ += count;
   return static_cast<ssize_t>(count);
-}
-
-void StreamBody::Suspend() {
-  const absl::Status watched = streams_.loop.AddFd(fd_, EPOLLRDHUP, [this](uint32_t) { Cut(); });
-  if (!watched.ok()) {
-    LOG(WARNING) << "an HTTP stream is ended: " << watched;
-    cut_ = true;
-    return;  // the library calls Read() again at once
-  }
-  streams_.suspended.insert(this);
-  MHD_suspend_connection(connection_);
-}
-
-bool StreamBody::Unwatch() {
-  if (streams_.suspended.erase(this) == 0) return false;
-  streams_.loop.RemoveFd(fd_);
-  return true;
-}
-
-void StreamBody::Resume() {
-  if (!Unwatch()) return;
-  MHD_resume_connection(connection_);
-  streams_.kick();  // with an external loop the library does not wake itself
-}
-
-void StreamBody::Cut() {
-  cut_ = true;
-  Resume();
 }
 
 }  // namespace lattice::http

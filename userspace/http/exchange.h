@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 
@@ -18,13 +19,55 @@
 
 namespace lattice::http {
 
-class StreamBody;
+class Suspension;
 
-// What the streams of one server share with it.
-struct Streams {
+// What the suspended connections of one server share with it.
+struct Suspended {
   EventLoop& loop;
   std::function<void()> kick;  // makes the loop run the library soon
-  std::set<StreamBody*> suspended;
+  std::set<Suspension*> now;
+};
+
+// A connection the library does not look at, so its end is watched here.
+class Suspension {
+ public:
+  // `on_cut`: the client has left, or the server ends.
+  Suspension(Suspended& all, MHD_Connection* connection, std::function<void()> on_cut);
+  ~Suspension() { Unwatch(); }
+  Suspension(const Suspension&) = delete;
+  Suspension& operator=(const Suspension&) = delete;
+
+  // False when it can't be watched; then it is not suspended.
+  bool Begin();
+  // The library goes on with it in its next run. Nothing if it is not suspended.
+  void End();
+  void Cut();
+
+ private:
+  // False when it was not suspended.
+  bool Unwatch();
+
+  Suspended& all_;
+  MHD_Connection* const connection_;
+  const std::function<void()> on_cut_;
+  const int fd_;
+};
+
+// An answer that a handler gives later.
+class LateAnswer {
+ public:
+  LateAnswer(Suspended& all, MHD_Connection* connection);
+
+  bool Wait() { return suspension_.Begin(); }
+  void Give(Response response);
+  // The client has left: there is nobody to answer.
+  bool cut() const { return cut_; }
+  std::optional<Response> Take();
+
+ private:
+  bool cut_ = false;
+  std::optional<Response> response_;
+  Suspension suspension_;
 };
 
 class Exchange {
@@ -41,7 +84,10 @@ class Exchange {
   bool too_large() const { return too_large_; }
 
   // Hands the answer to the library.
-  MHD_Result Send(Streams& streams, Response response);
+  MHD_Result Send(Suspended& suspended, Response response);
+
+  // Set while an answer is waited for.
+  std::shared_ptr<LateAnswer> late;
 
  private:
   MHD_Connection* const connection_;
@@ -51,29 +97,20 @@ class Exchange {
 };
 
 // What a streaming answer reads from; owned by the library's response. While the source has nothing, the
-// connection is suspended: the library does not look at it, so its end is watched here.
+// connection is suspended.
 class StreamBody {
  public:
-  StreamBody(Streams& streams, MHD_Connection* connection, std::shared_ptr<StreamSource> source);
+  StreamBody(Suspended& suspended, MHD_Connection* connection, std::shared_ptr<StreamSource> source);
   ~StreamBody();
   StreamBody(const StreamBody&) = delete;
   StreamBody& operator=(const StreamBody&) = delete;
 
   // MHD_ContentReaderCallback.
   ssize_t Read(char* buffer, size_t size);
-  // The connection is closed by the library's next run.
-  void Cut();
 
  private:
-  void Suspend();
-  void Resume();
-  // False when it was not suspended.
-  bool Unwatch();
-
-  Streams& streams_;
-  MHD_Connection* const connection_;
+  Suspension suspension_;
   const std::shared_ptr<StreamSource> source_;
-  const int fd_;
   std::string piece_;
   size_t taken_ = 0;  // of piece_
   bool ended_ = false;

@@ -17,8 +17,10 @@
 #include <cstdarg>
 #include <cstdio>
 #include <map>
+#include <optional>
 #include <set>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "absl/memory/memory.h"
@@ -37,6 +39,8 @@ namespace lattice::http {
 namespace {
 
 constexpr int64_t kNever = INT64_MAX;
+
+using AnyHandler = std::variant<Handler, LateHandler>;
 
 // Request line and headers, and the buffer of the answer.
 constexpr size_t kConnectionMemoryBytes = 48 << 10;
@@ -72,7 +76,7 @@ class Server::Impl {
   ~Impl();
   absl::Status Start();
 
-  void Handle(const std::string& method, const std::string& path, Handler handler) {
+  void Handle(const std::string& method, const std::string& path, AnyHandler handler) {
     routes_[path][method] = std::move(handler);
   }
   const std::string& address() const { return listener_.address(); }
@@ -94,10 +98,15 @@ class Server::Impl {
   static void OnCompleted(void* cls, MHD_Connection* connection, void** exchange, MHD_RequestTerminationCode);
   static void OnConnection(void* cls, MHD_Connection* connection, void** peer, MHD_ConnectionNotificationCode what);
 
-  Response Dispatch(const Request& request) const;
+  using Methods = std::map<std::string, AnyHandler>;
+  const Methods* FindPath(const std::string& path) const;
+  // The handler, or the answer of the server itself.
+  std::variant<const AnyHandler*, Response> Route(const Request& request) const;
+  MHD_Result Dispatch(Exchange& exchange, MHD_Connection* connection);
+  MHD_Result AnswerLater(Exchange& exchange, MHD_Connection* connection, const LateHandler& handler);
   void BeginReceiving(Peer* peer) const;
   void BeginAnswering(Peer* peer, bool stream) const;
-  MHD_Result Send(Exchange& exchange, Response response) { return exchange.Send(streams_, std::move(response)); }
+  MHD_Result Send(Exchange& exchange, Response response) { return exchange.Send(suspended_, std::move(response)); }
   void Run();
   void RunIn(absl::Duration delay);
   void Kick();
@@ -110,8 +119,8 @@ class Server::Impl {
   EventLoop& loop_;
   const ServerOptions options_;
   const Listener listener_;
-  std::map<std::string, std::map<std::string, Handler>> routes_;  // path, method
-  Streams streams_{loop_, [this] { Kick(); }, {}};
+  std::map<std::string, Methods> routes_;  // by path
+  Suspended suspended_{loop_, [this] { Kick(); }, {}};
   MHD_Daemon* daemon_ = nullptr;
   int epoll_fd_ = -1;  // the library's
   absl::optional<EventLoop::TimerId> run_timer_;
@@ -143,8 +152,8 @@ Server::Impl::~Impl() {
   if (daemon_ == nullptr) return;
   loop_.RemoveFd(epoll_fd_);
   // The library aborts when it is stopped with suspended connections.
-  const std::set<StreamBody*> suspended = streams_.suspended;
-  for (StreamBody* body : suspended) body->Cut();
+  const std::set<Suspension*> suspended = suspended_.now;
+  for (Suspension* suspension : suspended) suspension->Cut();
   MHD_run(daemon_);
   MHD_stop_daemon(daemon_);
   if (run_timer_.has_value()) loop_.RemoveTimer(*run_timer_);
@@ -263,7 +272,9 @@ MHD_Result Server::Impl::OnRequest(void* cls, MHD_Connection* connection, const 
   auto* const self = static_cast<Impl*>(cls);
   auto* current = static_cast<Exchange*>(*exchange);
   const size_t limit = self->options_.max_body_bytes;
-  const auto too_large = [&] { return Response::Error(413, absl::StrCat("the body has more than ", limit, " bytes")); };
+  const auto too_large = [&] {
+    return self->options_.error(413, absl::StrCat("the body has more than ", limit, " bytes"));
+  };
   if (current == nullptr) {  // the headers are here
     current = new Exchange(connection, path, method);
     *exchange = current;
@@ -276,9 +287,11 @@ MHD_Result Server::Impl::OnRequest(void* cls, MHD_Connection* connection, const 
     *data_size = 0;
     return MHD_YES;
   }
-  Response response = current->too_large() ? too_large() : self->Dispatch(current->request());
-  self->BeginAnswering(PeerOf(connection), response.stream != nullptr);
-  return self->Send(*current, std::move(response));
+  if (current->too_large()) {
+    self->BeginAnswering(PeerOf(connection), /*stream=*/false);
+    return self->Send(*current, too_large());
+  }
+  return self->Dispatch(*current, connection);
 }
 
 void Server::Impl::OnCompleted(void* cls, MHD_Connection* connection, void** exchange, MHD_RequestTerminationCode) {
@@ -286,18 +299,63 @@ void Server::Impl::OnCompleted(void* cls, MHD_Connection* connection, void** exc
   static_cast<Impl*>(cls)->BeginReceiving(PeerOf(connection));
 }
 
-Response Server::Impl::Dispatch(const Request& request) const {
-  const auto route = routes_.find(request.path);
-  if (route == routes_.end()) return Response::Error(404, absl::StrCat("no such path: ", request.path));
-  const auto handler = route->second.find(request.method);
-  if (handler != route->second.end()) return handler->second(request);
+const Server::Impl::Methods* Server::Impl::FindPath(const std::string& path) const {
+  if (const auto whole = routes_.find(path); whole != routes_.end()) return &whole->second;
+  // "/a/b" may be of "/a/*" or "/*".
+  for (size_t end = path.rfind('/'); end != std::string::npos;
+       end = end == 0 ? std::string::npos : path.rfind('/', end - 1)) {
+    const auto beginning = routes_.find(absl::StrCat(path.substr(0, end + 1), "*"));
+    if (beginning != routes_.end() && end + 1 < path.size()) return &beginning->second;
+  }
+  return nullptr;
+}
+
+std::variant<const AnyHandler*, Response> Server::Impl::Route(const Request& request) const {
+  const Methods* const methods = FindPath(request.path);
+  if (methods == nullptr) return options_.error(404, absl::StrCat("no such path: ", request.path));
+  const auto handler = methods->find(request.method);
+  if (handler != methods->end()) return &handler->second;
   std::vector<std::string> allowed;
-  for (const auto& [method, unused] : route->second) allowed.push_back(method);
-  if (route->second.count("GET") != 0) allowed.push_back("HEAD");
+  for (const auto& [method, unused] : *methods) allowed.push_back(method);
+  if (methods->count("GET") != 0) allowed.push_back("HEAD");
   const std::string list = absl::StrJoin(allowed, ", ");
-  Response response = Response::Error(405, absl::StrCat(request.path, " takes ", list, " only"));
+  Response response = options_.error(405, absl::StrCat(request.path, " takes ", list, " only"));
   response.headers.emplace_back("Allow", list);
   return response;
+}
+
+// The request is whole, or its late answer is there.
+MHD_Result Server::Impl::Dispatch(Exchange& exchange, MHD_Connection* connection) {
+  if (exchange.late != nullptr) {
+    if (exchange.late->cut()) return MHD_NO;
+    std::optional<Response> late = exchange.late->Take();
+    if (!late.has_value()) return MHD_YES;  // the library asks again after the resumption
+    BeginAnswering(PeerOf(connection), late->stream != nullptr);
+    return Send(exchange, *std::move(late));
+  }
+  auto route = Route(exchange.request());
+  const AnyHandler* const handler =
+      std::holds_alternative<Response>(route) ? nullptr : std::get<const AnyHandler*>(route);
+  if (handler != nullptr && std::holds_alternative<LateHandler>(*handler)) {
+    return AnswerLater(exchange, connection, std::get<LateHandler>(*handler));
+  }
+  Response response =
+      handler == nullptr ? std::get<Response>(std::move(route)) : std::get<Handler>(*handler)(exchange.request());
+  BeginAnswering(PeerOf(connection), response.stream != nullptr);
+  return Send(exchange, std::move(response));
+}
+
+MHD_Result Server::Impl::AnswerLater(Exchange& exchange, MHD_Connection* connection, const LateHandler& handler) {
+  exchange.late = std::make_shared<LateAnswer>(suspended_, connection);
+  BeginAnswering(PeerOf(connection), /*stream=*/false);
+  if (!exchange.late->Wait()) return MHD_NO;
+  // The exchange owns the answer: when it is over, there is nobody to give it to.
+  handler(exchange.request(), [loop = &loop_, late = std::weak_ptr<LateAnswer>(exchange.late)](Response response) {
+    loop->Post([late, response = std::move(response)]() mutable {
+      if (const auto answer = late.lock()) answer->Give(std::move(response));
+    });
+  });
+  return MHD_YES;
 }
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Create(EventLoop& loop, const ServerOptions& options) {
@@ -311,6 +369,10 @@ Server::Server(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Server::~Server() = default;
 
 void Server::Handle(const std::string& method, const std::string& path, Handler handler) {
+  impl_->Handle(method, path, std::move(handler));
+}
+
+void Server::HandleLater(const std::string& method, const std::string& path, LateHandler handler) {
   impl_->Handle(method, path, std::move(handler));
 }
 

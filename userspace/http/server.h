@@ -23,6 +23,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "userspace/base/event_loop.h"
 #include "userspace/http/message.h"
@@ -51,9 +52,16 @@ struct ServerOptions {
   // An answer of which the client takes nothing for this long is cut. Whole seconds. A stream that waits for
   // its producer has no limit.
   absl::Duration send_timeout = absl::Seconds(30);
+
+  // Makes the answers that the server gives by itself.
+  std::function<Response(int status, absl::string_view message)> error = &Response::Error;
 };
 
 using Handler = std::function<Response(const Request&)>;
+// Gives the answer: once, from any thread, now or later, while the loop exists. When the client has left or the server
+// is gone it does nothing.
+using Responder = std::function<void(Response)>;
+using LateHandler = std::function<void(Request, Responder)>;
 
 class Server {
  public:
@@ -66,8 +74,12 @@ class Server {
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
-  // `path` is matched as a whole.
+  // `path` is matched as a whole; with "/*" at its end it is the beginning of all that have something in the place of
+  // the star. The whole path goes before a beginning, a longer beginning before a shorter one.
   void Handle(const std::string& method, const std::string& path, Handler handler);
+  // For what blocks: `handler` hands the request to another thread. Until the answer comes, the connection waits, at
+  // most answer_timeout.
+  void HandleLater(const std::string& method, const std::string& path, LateHandler handler);
 
   // Where it listens, with the actual port: "127.0.0.1:40123", "[::1]:40123" or the path. http::Client takes it.
   const std::string& address() const;

@@ -19,6 +19,7 @@ class StreamSource {
     kData,  // something was appended
     kWait,  // nothing now: the connection sleeps until Wake()
     kEnd,   // the body is complete
+    kFail,  // it will never be: the connection is cut, so that the client sees that something is missing
   };
   virtual ~StreamSource() = default;
 

@@ -85,6 +85,21 @@ TEST(HttpStream, PullsUntilItsEnd) {
   EXPECT_TRUE(WaitUntil([&] { return finished == 1; }));
 }
 
+TEST(HttpStream, ThatFailsIsSeenToBeIncomplete) {
+  class Failing : public StreamSource {
+    Next Read(std::string* out) override {
+      if (std::exchange(begun_, true)) return Next::kFail;
+      *out = "half";
+      return Next::kData;
+    }
+    bool begun_ = false;
+  };
+  ServerThread server(kAnyPort, [](Server& s) {
+    s.Handle("GET", "/x", [](const Request&) { return Response::Stream(kText, std::make_shared<Failing>()); });
+  });
+  EXPECT_FALSE(Client(server.address()).Get("/x").ok());
+}
+
 TEST(HttpStream, IsNotReadForHead) {
   std::atomic<int> finished = 0;
   ServerThread server(kAnyPort, [&](Server& s) {

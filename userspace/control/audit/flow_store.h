@@ -187,6 +187,9 @@ struct RetentionReport {
   bool more = false;  // the time was over first; call again
 };
 
+// The least id of a row that came in at `time`.
+std::string RowIdAt(absl::Time time);
+
 class FlowStore {
  public:
   virtual ~FlowStore() = default;
@@ -195,6 +198,11 @@ class FlowStore {
 
   // DeadlineExceeded: the query was ended at `deadline`. The same for all that follow.
   virtual absl::StatusOr<FlowPage> Query(const FlowQuery& query, absl::Time deadline) = 0;
+  // In the order in which they came in, what came after the row `after_id` and before `before_id`: ids are in that
+  // order, see RowIdAt(). Several replicas commit side by side, so the last moments may still get rows in between.
+  virtual absl::StatusOr<std::vector<FlowEvent>> Arrived(const FlowFilter& filter, const std::string& after_id,
+                                                         const std::string& before_id, size_t limit,
+                                                         absl::Time deadline) = 0;
   // Nothing if there is no such event.
   virtual absl::StatusOr<std::optional<FlowEvent>> ByEventId(const std::string& event_id, absl::Time deadline) = 0;
   virtual absl::StatusOr<Completeness> ReadCompleteness(absl::Time deadline) = 0;

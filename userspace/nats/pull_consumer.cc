@@ -1,0 +1,239 @@
+#include "userspace/nats/pull_consumer.h"
+
+#include <nats/nats.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/memory/memory.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "userspace/base/status.h"
+#include "userspace/nats/options.h"
+
+namespace lattice::nats {
+namespace {
+
+template <typename T, void (*Free)(T*)>
+struct Deleter {
+  void operator()(T* pointer) const { Free(pointer); }
+};
+using StreamInfoPtr = std::unique_ptr<jsStreamInfo, Deleter<jsStreamInfo, jsStreamInfo_Destroy>>;
+using ConsumerInfoPtr = std::unique_ptr<jsConsumerInfo, Deleter<jsConsumerInfo, jsConsumerInfo_Destroy>>;
+using MetaPtr = std::unique_ptr<jsMsgMetaData, Deleter<jsMsgMetaData, jsMsgMetaData_Destroy>>;
+
+bool IsMissing(natsStatus status, jsErrCode error) {
+  return status == NATS_NOT_FOUND || error == JSStreamNotFoundErr || error == JSConsumerNotFoundErr;
+}
+
+// `status`, or another reader's having done the same a moment before.
+absl::Status UnlessExists(natsStatus status, jsErrCode error, absl::string_view context) {
+  if (error == JSStreamNameExistErr || error == JSConsumerNameExistErr) {
+    return absl::OkStatus();
+  }
+  return ToStatus(status, context);
+}
+
+}  // namespace
+
+Message::Message(natsMsg* raw) : raw_(raw) {
+  jsMsgMetaData* meta = nullptr;
+  if (natsMsg_GetMetaData(&meta, raw) != NATS_OK) return;
+  const MetaPtr owner(meta);
+  stream_seq_ = meta->Sequence.Stream;
+  time_ns_ = meta->Timestamp;
+  redelivered_ = meta->NumDelivered > 1;
+}
+
+Message::Message(Message&& other) noexcept
+    : raw_(std::exchange(other.raw_, nullptr)),
+      stream_seq_(other.stream_seq_),
+      time_ns_(other.time_ns_),
+      redelivered_(other.redelivered_) {}
+
+Message& Message::operator=(Message&& other) noexcept {
+  std::swap(raw_, other.raw_);
+  stream_seq_ = other.stream_seq_;
+  time_ns_ = other.time_ns_;
+  redelivered_ = other.redelivered_;
+  return *this;
+}
+
+Message::~Message() {
+  natsMsg_Destroy(raw_);
+}
+
+absl::string_view Message::subject() const {
+  return natsMsg_GetSubject(raw_);
+}
+
+absl::string_view Message::payload() const {
+  return {natsMsg_GetData(raw_), static_cast<size_t>(natsMsg_GetDataLength(raw_))};
+}
+
+absl::string_view Message::header(const char* name) const {
+  const char* value = nullptr;
+  return natsMsgHeader_Get(raw_, name, &value) == NATS_OK && value != nullptr ? value : "";
+}
+
+struct PullConsumer::Handles {
+  natsConnection* connection = nullptr;
+  jsCtx* js = nullptr;
+  natsSubscription* subscription = nullptr;
+  ~Handles() {
+    natsSubscription_Destroy(subscription);
+    jsCtx_Destroy(js);
+    natsConnection_Destroy(connection);
+  }
+};
+
+PullConsumer::PullConsumer(std::unique_ptr<Handles> handles, StreamConfig stream, ConsumerConfig consumer)
+    : handles_(std::move(handles)), stream_(std::move(stream)), consumer_(std::move(consumer)) {}
+
+PullConsumer::~PullConsumer() = default;
+
+absl::StatusOr<std::unique_ptr<PullConsumer>> PullConsumer::Open(const Options& connection, const StreamConfig& stream,
+                                                                 const ConsumerConfig& consumer) {
+  LATTICE_RETURN_IF_ERROR(Validate(connection));
+  LATTICE_ASSIGN_OR_RETURN(const NatsOptionsPtr raw, MakeOptions(connection));
+  auto handles = std::make_unique<Handles>();
+  LATTICE_RETURN_IF_ERROR(ToStatus(natsConnection_Connect(&handles->connection, raw.get()), "cannot connect to NATS"));
+  LATTICE_RETURN_IF_ERROR(ToStatus(natsConnection_JetStream(&handles->js, handles->connection, nullptr), "JetStream"));
+  auto opened = absl::WrapUnique(new PullConsumer(std::move(handles), stream, consumer));
+  LATTICE_RETURN_IF_ERROR(opened->EnsureStream());
+  LATTICE_RETURN_IF_ERROR(opened->EnsureConsumer());
+  LATTICE_RETURN_IF_ERROR(opened->Subscribe());
+  return opened;
+}
+
+absl::Status PullConsumer::EnsureStream() {
+  jsStreamConfig config;
+  jsStreamConfig_Init(&config);
+  std::vector<const char*> subjects;
+  for (const std::string& subject : stream_.subjects) subjects.push_back(subject.c_str());
+  config.Name = stream_.name.c_str();
+  config.Subjects = subjects.data();
+  config.SubjectsLen = static_cast<int>(subjects.size());
+  config.Storage = js_FileStorage;
+  config.Replicas = stream_.replicas;
+  config.MaxAge = absl::ToInt64Nanoseconds(stream_.max_age);
+  config.MaxBytes = stream_.max_bytes == 0 ? -1 : stream_.max_bytes;
+  config.Duplicates = absl::ToInt64Nanoseconds(stream_.duplicates);
+  config.DenyDelete = true;
+  config.DenyPurge = true;
+  const std::string context = absl::StrCat("stream ", stream_.name);
+  jsErrCode error = jsErrCode(0);
+  jsStreamInfo* info = nullptr;
+  natsStatus status = js_GetStreamInfo(&info, handles_->js, stream_.name.c_str(), nullptr, &error);
+  const bool missing = IsMissing(status, error);
+  const StreamInfoPtr owner(info);
+  if (!missing) {
+    LATTICE_RETURN_IF_ERROR(ToStatus(status, context));
+    const jsStreamConfig& now = *info->Config;
+    if (now.Replicas == config.Replicas && now.MaxAge == config.MaxAge && now.MaxBytes == config.MaxBytes &&
+        now.Duplicates == config.Duplicates && now.SubjectsLen == config.SubjectsLen) {
+      return absl::OkStatus();
+    }
+    return ToStatus(js_UpdateStream(nullptr, handles_->js, &config, nullptr, &error),
+                    absl::StrCat(context, ": limits"));
+  }
+  status = js_AddStream(nullptr, handles_->js, &config, nullptr, &error);
+  return UnlessExists(status, error, absl::StrCat("making the ", context));
+}
+
+absl::Status PullConsumer::EnsureConsumer() {
+  LATTICE_ASSIGN_OR_RETURN(const StreamState stream, State());
+  jsErrCode error = jsErrCode(0);
+  jsConsumerInfo* info = nullptr;
+  natsStatus status =
+      js_GetConsumerInfo(&info, handles_->js, stream_.name.c_str(), consumer_.durable.c_str(), nullptr, &error);
+  const ConsumerInfoPtr owner(info);
+  const std::string context = absl::StrCat("consumer ", consumer_.durable, " of stream ", stream_.name);
+  if (!IsMissing(status, error)) {
+    LATTICE_RETURN_IF_ERROR(ToStatus(status, context));
+    if (std::max(info->Delivered.Stream, info->AckFloor.Stream) <= stream.last_seq) return absl::OkStatus();
+    rewound_ = true;
+    status = js_DeleteConsumer(handles_->js, stream_.name.c_str(), consumer_.durable.c_str(), nullptr, &error);
+    if (!IsMissing(status, error)) LATTICE_RETURN_IF_ERROR(ToStatus(status, context));
+  }
+  jsConsumerConfig config;
+  jsConsumerConfig_Init(&config);
+  config.Durable = consumer_.durable.c_str();
+  config.DeliverPolicy = js_DeliverAll;
+  config.AckPolicy = js_AckExplicit;
+  config.AckWait = absl::ToInt64Nanoseconds(consumer_.ack_wait);
+  config.MaxAckPending = consumer_.max_ack_pending;
+  config.MaxDeliver = -1;
+  status = js_AddConsumer(nullptr, handles_->js, stream_.name.c_str(), &config, nullptr, &error);
+  return UnlessExists(status, error, absl::StrCat("making the ", context));
+}
+
+absl::Status PullConsumer::Subscribe() {
+  jsSubOptions options;
+  jsSubOptions_Init(&options);
+  options.Stream = stream_.name.c_str();
+  options.Consumer = consumer_.durable.c_str();
+  jsErrCode error = jsErrCode(0);
+  return ToStatus(js_PullSubscribe(&handles_->subscription, handles_->js, nullptr, consumer_.durable.c_str(), nullptr,
+                                   &options, &error),
+                  absl::StrCat("pulling from stream ", stream_.name));
+}
+
+absl::StatusOr<std::vector<Message>> PullConsumer::Fetch(int batch, absl::Duration wait) {
+  natsMsgList list = {};
+  jsErrCode error = jsErrCode(0);
+  const natsStatus status =
+      natsSubscription_Fetch(&list, handles_->subscription, batch, absl::ToInt64Milliseconds(wait), &error);
+  std::vector<Message> messages;
+  if (status == NATS_TIMEOUT) {
+    // Nothing came. That a server stands still or the consumer is gone shows in State(), which the caller asks.
+    if (natsConnection_Status(handles_->connection) == NATS_CONN_STATUS_CONNECTED) return messages;
+    return absl::UnavailableError("the connection to NATS is lost");
+  }
+  LATTICE_RETURN_IF_ERROR(ToStatus(status, absl::StrCat("fetching from stream ", stream_.name)));
+  messages.reserve(static_cast<size_t>(list.Count));
+  for (int i = 0; i < list.Count; ++i) messages.emplace_back(std::exchange(list.Msgs[i], nullptr));
+  natsMsgList_Destroy(&list);
+  return messages;
+}
+
+absl::Status PullConsumer::Acknowledge(const std::vector<Message>& messages) {
+  for (const Message& message : messages) {
+    LATTICE_RETURN_IF_ERROR(ToStatus(natsMsg_Ack(message.raw(), nullptr), "acknowledging to NATS"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status PullConsumer::InProgress(const std::vector<Message>& messages) {
+  for (const Message& message : messages) {
+    LATTICE_RETURN_IF_ERROR(ToStatus(natsMsg_InProgress(message.raw(), nullptr), "keeping messages from NATS"));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<StreamState> PullConsumer::State() {
+  jsErrCode error = jsErrCode(0);
+  jsStreamInfo* info = nullptr;
+  LATTICE_RETURN_IF_ERROR(ToStatus(js_GetStreamInfo(&info, handles_->js, stream_.name.c_str(), nullptr, &error),
+                                   absl::StrCat("stream ", stream_.name)));
+  const StreamInfoPtr owner(info);
+  StreamState state{.messages = info->State.Msgs,
+                    .bytes = info->State.Bytes,
+                    .first_seq = info->State.FirstSeq,
+                    .last_seq = info->State.LastSeq};
+  if (handles_->subscription == nullptr) return state;
+  jsConsumerInfo* consumer = nullptr;
+  LATTICE_RETURN_IF_ERROR(ToStatus(
+      js_GetConsumerInfo(&consumer, handles_->js, stream_.name.c_str(), consumer_.durable.c_str(), nullptr, &error),
+      absl::StrCat("consumer ", consumer_.durable)));
+  const ConsumerInfoPtr consumer_owner(consumer);
+  // A stream that went back while we were connected, or a consumer from before that.
+  if (std::max(consumer->Delivered.Stream, consumer->AckFloor.Stream) > state.last_seq) {
+    return absl::FailedPreconditionError(absl::StrCat("the stream ", stream_.name, " went back"));
+  }
+  state.consumer_pending = consumer->NumPending;
+  state.consumer_ack_pending = static_cast<uint64_t>(std::max<int64_t>(consumer->NumAckPending, 0));
+  return state;
+}
+
+}  // namespace lattice::nats
