@@ -37,6 +37,7 @@ const Command kCommands[] = {
     {{"policy", "set"}, "AGENT", "what an agent may reach, in force within seconds", &RunAgentPolicySet},
     {{"policy", "show"}, "AGENT", "what an agent may reach", &RunAgentPolicyShow},
     {{"enroll"}, "", "redeem an enrolment token for an agent's token", &RunEnroll},
+    {{"audit", "verify"}, "", "whether the audit files were tampered with", &RunAuditVerify},
 };
 
 // The commands that begin with `prefix`.
