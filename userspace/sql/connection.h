@@ -6,8 +6,8 @@
 //   LATTICE_RETURN_IF_ERROR(connection.Execute("DELETE FROM la_agents WHERE name = ?", {name}).status());
 //   return transaction.Commit();
 //
-// Parameters are `?` in both engines, values never become part of a statement's text. Statements are prepared once
-// and kept: their texts should be few. Errors: Unavailable, the database is locked, down, full or the connection is
+// Parameters are `?` in both engines, values never become part of a statement's text. Prepared statements are
+// kept, so their texts should be few. Errors: Unavailable, the database is locked, down, full or the connection is
 // lost (the text says which); AlreadyExists, a unique constraint; Aborted, the engine gave up this transaction
 // for another one, begin it again; DeadlineExceeded, the call was ended at its deadline; Internal, anything else. No
 // error holds a password or a parameter. Nothing throws. One thread at a time.
@@ -16,7 +16,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <string>
+#include <initializer_list>
 #include <utility>
 #include <vector>
 
@@ -52,10 +52,12 @@ class Connection {
 
   // How many rows it changed.
   absl::StatusOr<int64_t> Execute(absl::string_view statement, absl::Span<const Param> params,
-                                  absl::Time deadline = absl::InfiniteFuture());
+                                  absl::Time deadline = absl::InfiniteFuture()) {
+    return DoExecute(statement, params, deadline);
+  }
   absl::StatusOr<int64_t> Execute(absl::string_view statement, std::initializer_list<Param> params = {},
                                   absl::Time deadline = absl::InfiniteFuture()) {
-    return Execute(statement, absl::MakeConstSpan(params.begin(), params.size()), deadline);
+    return DoExecute(statement, absl::MakeConstSpan(params.begin(), params.size()), deadline);
   }
 
   // The statement once for each `width` of `params`, all on their way before the first answer is waited for; how many
@@ -67,12 +69,17 @@ class Connection {
   // Statements separated by semicolons, without parameters: for schemas.
   virtual absl::Status ExecuteScript(absl::string_view script, absl::Time deadline = absl::InfiniteFuture()) = 0;
 
+  // False: this session is over, and so is the transaction it was in; PostgreSQL only.
+  virtual bool usable() const { return true; }
+
   // For Transaction.
   virtual absl::Status Begin(Access access, absl::Time deadline) = 0;
   virtual absl::Status Commit() = 0;
   virtual void Rollback() = 0;
 
  private:
+  virtual absl::StatusOr<int64_t> DoExecute(absl::string_view statement, absl::Span<const Param> params,
+                                            absl::Time deadline) = 0;
   virtual absl::StatusOr<std::vector<Row>> DoQuery(absl::string_view statement, absl::Span<const Param> params,
                                                    absl::Time deadline) = 0;
 };
