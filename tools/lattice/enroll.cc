@@ -18,10 +18,9 @@ absl::Status Enroll(const ServerClient& server, const std::string& name, const s
   if (name.empty()) return absl::InvalidArgumentError("--name is required: what records and policies call the agent");
   if (out.empty()) return absl::InvalidArgumentError("--out is required: the file for the agent's token");
   const nlohmann::json body = {{"enrollmentToken", token}, {"agentName", name}, {"publicKey", ""}, {"sandbox", false}};
-  LATTICE_ASSIGN_OR_RETURN(
-      const std::string data,
-      server.Call("POST", "/api/v1/agent-isolation/register",
-                  body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)));
+  LATTICE_ASSIGN_OR_RETURN(const std::string data,
+                           server.Call("POST", "/api/v1/agent-isolation/register",
+                                       body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)));
   LATTICE_ASSIGN_OR_RETURN(const std::string jwt, DataText(data, "jwt"));
   return Annotate(WriteFileAtomically(out, jwt + "\n", 0600), "--out");
 }

@@ -35,8 +35,8 @@ ExitCode RunAgentPolicySet(const Words& words) {
   if (args.help()) return Print(args.HelpText());
   if (const absl::Status resolved = server.Resolve(); !resolved.ok()) return Fail(resolved);
   const nlohmann::json body = {{"rules", rules}};
-  const absl::StatusOr<std::string> data = server.Call(
-      "PUT", PolicyPath(agent), body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+  const absl::StatusOr<std::string> data =
+      server.Call("PUT", PolicyPath(agent), body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
   if (!data.ok()) return Fail(data.status());
   return Print(json ? *data + "\n" : PolicyRules(*data));
 }

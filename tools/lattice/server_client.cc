@@ -24,7 +24,8 @@ absl::StatusOr<std::string> ReadEnvelope(const http::ClientResponse& response, c
   const nlohmann::json json = nlohmann::json::parse(response.body, nullptr, /*allow_exceptions=*/false);
   if (!json.is_object() || !json.contains("code")) {
     if (!status.ok()) return absl::Status(status.code(), absl::StrCat(server, ": ", status.message()));
-    return absl::InternalError(absl::StrCat(server, ": the answer is not of a Lattice control plane; check --server-url"));
+    return absl::InternalError(
+        absl::StrCat(server, ": the answer is not of a Lattice control plane; check --server-url"));
   }
   // Upstream's control plane has 200 for success.
   const auto code = json.find("code");
@@ -68,7 +69,8 @@ absl::Status ServerClient::Resolve() {
   }
   token_ = std::string(absl::StripAsciiWhitespace(*token));
   if (token_.empty() || token_.find_first_of("\r\n") != std::string::npos) {
-    return absl::InvalidArgumentError(absl::StrCat("--api-token-file=", *token_file_, ": expected a token in one line"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("--api-token-file=", *token_file_, ": expected a token in one line"));
   }
   return absl::OkStatus();
 }
@@ -81,7 +83,8 @@ absl::StatusOr<std::string> ServerClient::Call(const std::string& method, absl::
   const absl::StatusOr<http::ClientResponse> response =
       method == "GET" ? client.Get(target) : client.Send(method, target, body);
   if (absl::IsUnavailable(response.status())) {
-    return absl::UnavailableError(absl::StrCat(response.status().message(), "; is latticed running there (--server-url)?"));
+    return absl::UnavailableError(
+        absl::StrCat(response.status().message(), "; is latticed running there (--server-url)?"));
   }
   LATTICE_RETURN_IF_ERROR(response.status());
   return ReadEnvelope(*response, server_url_);

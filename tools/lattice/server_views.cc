@@ -85,10 +85,10 @@ absl::StatusOr<std::string> PolicyRules(absl::string_view data) {
   const auto rules = json.find("rules");
   if (rules == json.end() || !rules->is_array()) return Unknown();
   const uint64_t version = Count(json, "version");
-  std::string text = version == 0 ? "# no policy was ever set: everything is denied\n"
-                                  : absl::StrCat("# version ", version, ", ", Cell(json, "updatedAt"), " by ",
-                                                 Cell(json, "updatedBy"), rules->empty() ? ": everything is denied" : "",
-                                                 "\n");
+  std::string text = version == 0
+                         ? "# no policy was ever set: everything is denied\n"
+                         : absl::StrCat("# version ", version, ", ", Cell(json, "updatedAt"), " by ",
+                                        Cell(json, "updatedBy"), rules->empty() ? ": everything is denied" : "", "\n");
   for (const Json& rule : *rules) {
     if (rule.is_string()) absl::StrAppend(&text, rule.get_ref<const std::string&>(), "\n");
   }

@@ -51,8 +51,9 @@ ExitCode RunTokenCreate(const Words& words) {
   const std::string& tools = args.Text("allowed-tools", "", "LIST", "Tools of the agent, separated by commas.");
   const std::string& name_space = args.Text("namespace", "", "NAME", "Agents see the peers of their namespace.");
   const bool& json = args.Switch("json", "Print JSON.");
-  args.Note("Prints the token alone: it is shown this once. To enroll an agent again under its name, or one that\n"
-            "was revoked, it takes a token made with --name.");
+  args.Note(
+      "Prints the token alone: it is shown this once. To enroll an agent again under its name, or one that\n"
+      "was revoked, it takes a token made with --name.");
   if (const absl::Status parsed = args.Parse(words); !parsed.ok()) return Fail(parsed);
   if (args.help()) return Print(args.HelpText());
   if (const absl::Status resolved = server.Resolve(); !resolved.ok()) return Fail(resolved);

@@ -36,8 +36,9 @@ class Request {
 
   // Sends it on a new socket of `protocol` (NETLINK_ROUTE…) and waits for the acknowledgement; `on_message` gets what
   // comes before that. An errno of the kernel as its Status, with `what` in front.
-  absl::Status Send(int protocol, absl::string_view what,
-                    absl::FunctionRef<int(const nlmsghdr*)> on_message = [](const nlmsghdr*) { return MNL_CB_OK; });
+  absl::Status Send(
+      int protocol, absl::string_view what,
+      absl::FunctionRef<int(const nlmsghdr*)> on_message = [](const nlmsghdr*) { return MNL_CB_OK; });
 
  private:
   std::array<char, 32768> buffer_;

@@ -22,7 +22,7 @@ struct WireguardEndpoint {
 
 struct WireguardPeer {
   std::string public_key;
-  bool remove = false;  // then the rest does not count
+  bool remove = false;                        // then the rest does not count
   std::optional<WireguardEndpoint> endpoint;  // nothing: stays as it is
   std::vector<IpPrefix> allowed_ips;          // in place of those before
   uint16_t keepalive_seconds = 0;
