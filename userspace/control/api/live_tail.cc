@@ -32,8 +32,11 @@ std::string EventText(const FlowEvent& event) {
 
 class LiveTail::Client : public http::StreamSource {
  public:
-  Client(uint64_t number, FlowFilter filter, std::string resume, std::string position)
-      : number(number), filter(std::move(filter)), resume(std::move(resume)), position(std::move(position)) {
+  Client(uint64_t its_number, FlowFilter its_filter, std::string resume_after, std::string begin)
+      : number(its_number),
+        filter(std::move(its_filter)),
+        resume(std::move(resume_after)),
+        position(std::move(begin)) {
     Push(kHello);
   }
 
