@@ -1,0 +1,194 @@
+#include "userspace/control/audit/store_plan.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "userspace/base/status.h"
+#include "userspace/control/audit/store_dialect.h"
+
+namespace lattice::control {
+namespace {
+
+constexpr size_t kMaxWalks = 16;
+constexpr int64_t kCountLimit = 5'000;
+
+struct Candidate {
+  std::vector<Walk> walks;
+  // The walks are no order of time: all of their rows are read and sorted, so they must be few.
+  bool sorts = false;
+  int64_t rows = 0;
+};
+
+// An index on one column. `part` is the condition of a partial one: repeated in the query, or the engine could not know
+// that it may use it. `common`: values that a partial index leaves out.
+struct ColumnIndex {
+  const char* column;
+  const char* index;
+  const char* part;
+  std::vector<Term> FlowFilter::*terms;
+  std::vector<std::string> common;
+};
+
+const std::vector<ColumnIndex>& TextIndexes() {
+  static const auto* const indexes = new std::vector<ColumnIndex>{
+      {"trace_id", "la_flow_events_trace", "trace_id <> ''", &FlowFilter::trace_ids, {""}},
+      {"host", "la_flow_events_host", "host <> ''", &FlowFilter::hosts, {""}},
+      {"rule", "la_flow_events_rule", "rule <> ''", &FlowFilter::rules, {""}},
+      {"node", "la_flow_events_node", "", &FlowFilter::nodes, {}},
+      {"event",
+       "la_flow_events_event",
+       "event NOT IN ('start', 'update', 'end', 'denied')",
+       &FlowFilter::events,
+       {"start", "update", "end", "denied"}},
+      {"reason",
+       "la_flow_events_reason",
+       "reason NOT IN ('', 'none', 'allow_rule', 'default_allow', 'reply', 'no_rule')",
+       &FlowFilter::reasons,
+       {"", "none", "allow_rule", "default_allow", "reply", "no_rule"}},
+      {"protocol",
+       "la_flow_events_protocol",
+       "protocol NOT IN ('', 'tcp', 'udp')",
+       &FlowFilter::protocols,
+       {"", "tcp", "udp"}},
+  };
+  return *indexes;
+}
+
+Walk EqualWalk(absl::string_view column, absl::string_view index, absl::string_view part, OwnedValue value) {
+  Walk walk{.index = std::string(index), .condition = {absl::StrCat(column, " = ?"), {std::move(value)}}};
+  if (!part.empty()) walk.condition.Append(absl::StrCat(" AND ", part));
+  return walk;
+}
+
+// Only denials are asked for.
+bool OnlyDenied(const FlowFilter& filter) {
+  return PositiveValues(filter.verdicts) == std::vector<std::string>{"drop"};
+}
+
+std::optional<Candidate> TextCandidate(const ColumnIndex& index, const FlowFilter& filter) {
+  const std::vector<std::string> values = PositiveValues(filter.*index.terms);
+  if (values.empty() || values.size() > kMaxWalks) return std::nullopt;
+  Candidate candidate;
+  for (const std::string& value : values) {
+    if (std::find(index.common.begin(), index.common.end(), value) != index.common.end()) return std::nullopt;
+    candidate.walks.push_back(EqualWalk(index.column, index.index, index.part, value));
+  }
+  return candidate;
+}
+
+std::optional<Candidate> AgentCandidate(const FlowFilter& filter) {
+  const bool denied = OnlyDenied(filter);
+  const std::vector<std::string> values = PositiveValues(filter.agents);
+  if (values.size() > kMaxWalks || (values.empty() && !denied)) return std::nullopt;
+  Candidate candidate;
+  if (values.empty()) candidate.walks.push_back({"la_flow_events_denied", {"verdict = 'drop'", {}}});
+  for (const std::string& value : values) {
+    candidate.walks.push_back(denied ? EqualWalk("agent_id", "la_flow_events_agent_denied", "verdict = 'drop'", value)
+                                     : EqualWalk("agent_id", "la_flow_events_agent", "", value));
+  }
+  return candidate;
+}
+
+absl::StatusOr<std::optional<Candidate>> PortCandidate(const FlowFilter& filter) {
+  std::vector<int64_t> ports;
+  for (const Term& term : filter.ports) {
+    LATTICE_ASSIGN_OR_RETURN(const int64_t port, PortOf(term));
+    if (!term.negate) ports.push_back(port);
+  }
+  std::sort(ports.begin(), ports.end());
+  ports.erase(std::unique(ports.begin(), ports.end()), ports.end());
+  if (ports.empty() || ports.size() > kMaxWalks) return std::optional<Candidate>();
+  Candidate candidate;
+  for (const int64_t port : ports) candidate.walks.push_back(EqualWalk("dst_port", "la_flow_events_port", "", port));
+  return std::optional<Candidate>(std::move(candidate));
+}
+
+// Single addresses are walked in the order of time. A network is a range of addresses and none of time.
+absl::StatusOr<std::optional<Candidate>> NetworkCandidate(const std::vector<Network>& networks,
+                                                          absl::string_view column, absl::string_view index) {
+  std::vector<std::pair<std::string, std::string>> ranges;
+  for (const Network& network : networks) {
+    LATTICE_ASSIGN_OR_RETURN(auto keys, KeysOf(network));
+    if (!network.negate) ranges.push_back(std::move(keys));
+  }
+  std::sort(ranges.begin(), ranges.end());
+  ranges.erase(std::unique(ranges.begin(), ranges.end()), ranges.end());
+  if (ranges.empty() || ranges.size() > kMaxWalks) return std::optional<Candidate>();
+  Candidate candidate;
+  const bool single = std::all_of(ranges.begin(), ranges.end(), [](const auto& r) { return r.first == r.second; });
+  if (single) {
+    for (auto& range : ranges) candidate.walks.push_back(EqualWalk(column, index, "", range.first));
+    return std::optional<Candidate>(std::move(candidate));
+  }
+  // One walk for all: ranges may overlap, and a row must come once.
+  candidate.sorts = true;
+  Walk walk{.index = std::string(index)};
+  walk.condition.text = "(";
+  for (auto& range : ranges) {
+    walk.condition.Append(absl::StrCat(walk.condition.values.empty() ? "" : " OR ", column, " BETWEEN ? AND ?"));
+    walk.condition.values.insert(walk.condition.values.end(), {range.first, range.second});
+  }
+  walk.condition.text += ")";
+  candidate.walks.push_back(std::move(walk));
+  return std::optional<Candidate>(std::move(candidate));
+}
+
+// How many rows its walks have within the filter's time, up to kCountLimit.
+absl::StatusOr<int64_t> Count(sql::Connection& connection, const FlowFilter& filter, const Candidate& candidate,
+                              absl::Time deadline) {
+  int64_t rows = 0;
+  for (const Walk& walk : candidate.walks) {
+    Conditions conditions;
+    conditions.Add(walk.condition);
+    if (filter.from_ns) conditions.Add("ts >= ?", {*filter.from_ns});
+    if (filter.to_ns) conditions.Add("ts < ?", {*filter.to_ns});
+    Fragment inner = conditions.Where();
+    inner.values.push_back(kCountLimit - rows);
+    LATTICE_ASSIGN_OR_RETURN(const std::vector<sql::Row> counted,
+                             connection.Query(absl::StrCat("SELECT count(*) FROM (SELECT 1 FROM ",
+                                                           FromIndex(connection.engine(), "la_flow_events", walk.index),
+                                                           inner.text, " LIMIT ?) AS bounded"),
+                                              ToParams(inner.values), deadline));
+    rows += counted[0][0].integer();
+    if (rows >= kCountLimit) break;
+  }
+  return rows;
+}
+
+absl::StatusOr<std::vector<Candidate>> Candidates(const FlowFilter& filter) {
+  std::vector<Candidate> candidates;
+  const auto add = [&](std::optional<Candidate> candidate) {
+    if (candidate.has_value()) candidates.push_back(*std::move(candidate));
+  };
+  for (const ColumnIndex& index : TextIndexes()) add(TextCandidate(index, filter));
+  add(AgentCandidate(filter));
+  LATTICE_ASSIGN_OR_RETURN(auto destinations, NetworkCandidate(filter.destinations, "dst_key", "la_flow_events_dst"));
+  add(std::move(destinations));
+  LATTICE_ASSIGN_OR_RETURN(auto sources, NetworkCandidate(filter.sources, "src_key", "la_flow_events_src"));
+  add(std::move(sources));
+  LATTICE_ASSIGN_OR_RETURN(auto ports, PortCandidate(filter));
+  add(std::move(ports));
+  return candidates;
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<Walk>> PlanWalks(sql::Connection& connection, const FlowFilter& filter,
+                                            absl::Time deadline) {
+  LATTICE_ASSIGN_OR_RETURN(std::vector<Candidate> candidates, Candidates(filter));
+  std::vector<Walk> by_time(1);
+  if (candidates.empty()) return by_time;
+  // A single one that is in the order of time is never worse than a walk over everything.
+  if (candidates.size() == 1 && !candidates[0].sorts) return std::move(candidates[0].walks);
+  Candidate* best = nullptr;
+  for (Candidate& candidate : candidates) {
+    LATTICE_ASSIGN_OR_RETURN(candidate.rows, Count(connection, filter, candidate, deadline));
+    if (candidate.sorts && candidate.rows >= kCountLimit) continue;
+    if (best == nullptr || candidate.rows < best->rows) best = &candidate;
+  }
+  return best == nullptr ? by_time : std::move(best->walks);
+}
+
+}  // namespace lattice::control
