@@ -20,9 +20,8 @@ std::string CsvOf(const FlowEvent& event) {
 TEST(EventJson, HasUpstreamsKeysAlwaysAndOthersWhereKnown) {
   std::string json;
   AppendEventJson({.id = "x"}, json);
-  EXPECT_EQ(json,
-            R"({"id":"x","agentId":"","traceId":"","direction":"","dstIp":"","dstPort":0,"bytes":0,"ts":"",)"
-            R"("eventId":"","event":"","verdict":""})");
+  EXPECT_EQ(json, R"({"id":"x","agentId":"","traceId":"","direction":"","dstIp":"","dstPort":0,"bytes":0,"ts":"",)"
+                  R"("eventId":"","event":"","verdict":""})");
 }
 
 TEST(EventJson, IsJsonWhateverTheTextsHold) {

@@ -130,8 +130,8 @@ TEST(EventMessage, OfAnOlderAgentIsKnownByItsPlaceInTheStream) {
   EXPECT_EQ(event->event, "flow");
   EXPECT_EQ(event->seq, 0);
   EXPECT_EQ(event->dst_port, 443);
-  EXPECT_EQ(event->ts_ns, absl::ToUnixNanos(absl::FromCivil(absl::CivilSecond(2026, 5, 18), absl::UTCTimeZone())) +
-                              500'000'000);
+  EXPECT_EQ(event->ts_ns,
+            absl::ToUnixNanos(absl::FromCivil(absl::CivilSecond(2026, 5, 18), absl::UTCTimeZone())) + 500'000'000);
 }
 
 struct BadCase {
@@ -140,7 +140,9 @@ struct BadCase {
   absl::StatusCode code;
   const char* says;
 };
-void PrintTo(const BadCase& c, std::ostream* out) { *out << c.name; }
+void PrintTo(const BadCase& c, std::ostream* out) {
+  *out << c.name;
+}
 
 // Our message with one thing replaced.
 std::string With(const char* from, const std::string& to) {
@@ -164,9 +166,8 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(
         BadCase{"Empty", "", kMalformed, "parse error"}, BadCase{"NoJson", "hello", kMalformed, "parse error"},
         BadCase{"HalfAnObject", R"({"agentId":"a")", kMalformed, "parse error"},
-        BadCase{"TwoObjects", "{}{}", kMalformed, "parse error"},
-        BadCase{"Array", "[1]", kMalformed, "no JSON object"}, BadCase{"Number", "7", kMalformed, "no JSON object"},
-        BadCase{"Null", "null", kMalformed, "no JSON object"},
+        BadCase{"TwoObjects", "{}{}", kMalformed, "parse error"}, BadCase{"Array", "[1]", kMalformed, "no JSON object"},
+        BadCase{"Number", "7", kMalformed, "no JSON object"}, BadCase{"Null", "null", kMalformed, "no JSON object"},
         BadCase{"BadUtf8", "{\"agentId\":\"\xff\"}", kMalformed, "UTF-8"},
         BadCase{"DeepNesting", absl::StrCat("{\"x\":", std::string(5000, '['), "}"), kMalformed, "nested too deep"},
         BadCase{"NoAgent", R"({"ts":"2026-05-18T00:00:00Z"})", kMalformed, "\"agentId\": missing"},
@@ -186,7 +187,8 @@ INSTANTIATE_TEST_SUITE_P(
         BadCase{"LongAgent", With("agent-001", std::string(200, 'a')), kMalformed, "\"agentId\""},
         BadCase{"IdOfAnotherNode", With("\"node\":\"node-1", "\"node\":\"node-2"), kMalformed, "another node"},
         BadCase{"IdOfAnotherSeq", With("\"seq\":12", "\"seq\":13"), kMalformed, "another seq"},
-        BadCase{"IdWithoutForm", With("\"eventId\":\"node-1:wg0/b00t/12\"", "\"eventId\":\"x\""), kMalformed, "eventId"},
+        BadCase{"IdWithoutForm", With("\"eventId\":\"node-1:wg0/b00t/12\"", "\"eventId\":\"x\""), kMalformed,
+                "eventId"},
         BadCase{"SeqZero", absl::StrReplaceAll(Message(Record()), {{"/12\"", "/0\""}, {"\"seq\":12", "\"seq\":0"}}),
                 kMalformed, "eventId"},
         BadCase{"NewerVersion", With("\"v\":1", "\"v\":2"), absl::StatusCode::kFailedPrecondition, "update it"},

@@ -41,7 +41,8 @@ TEST(FlowParams, TakeTimesBeforeNow) {
 
 TEST(FlowParams, RepeatedAreSeveralAndABangIsNot) {
   const FlowFilter filter =
-      Parse({{"agentName", "a"}, {"agentId", "!b"}, {"port", "443"}, {"port", "!22"}, {"dst", "!10.1.2.3/8"}}).query.filter;
+      Parse({{"agentName", "a"}, {"agentId", "!b"}, {"port", "443"}, {"port", "!22"}, {"dst", "!10.1.2.3/8"}})
+          .query.filter;
   ASSERT_EQ(filter.agents.size(), 2u);
   EXPECT_FALSE(filter.agents[0].negate);
   EXPECT_TRUE(filter.agents[1].negate);
@@ -66,7 +67,9 @@ struct BadCase {
   QueryPairs query;
   const char* says;
 };
-void PrintTo(const BadCase& c, std::ostream* out) { *out << c.name; }
+void PrintTo(const BadCase& c, std::ostream* out) {
+  *out << c.name;
+}
 
 class FlowParamsBad : public ::testing::TestWithParam<BadCase> {};
 

@@ -33,10 +33,7 @@ std::string EventText(const FlowEvent& event) {
 class LiveTail::Client : public http::StreamSource {
  public:
   Client(uint64_t its_number, FlowFilter its_filter, std::string resume_after, std::string begin)
-      : number(its_number),
-        filter(std::move(its_filter)),
-        resume(std::move(resume_after)),
-        position(std::move(begin)) {
+      : number(its_number), filter(std::move(its_filter)), resume(std::move(resume_after)), position(std::move(begin)) {
     Push(kHello);
   }
 
