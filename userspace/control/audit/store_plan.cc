@@ -137,9 +137,9 @@ absl::StatusOr<std::optional<Candidate>> NetworkCandidate(const std::vector<Netw
   return std::optional<Candidate>(std::move(candidate));
 }
 
-// How many rows its walks have within the filter's time, up to kCountLimit.
+// How many rows its walks have within the filter's time, up to `limit`.
 absl::StatusOr<int64_t> Count(sql::Connection& connection, const FlowFilter& filter, const Candidate& candidate,
-                              absl::Time deadline) {
+                              int64_t limit, absl::Time deadline) {
   int64_t rows = 0;
   for (const Walk& walk : candidate.walks) {
     Conditions conditions;
@@ -147,14 +147,14 @@ absl::StatusOr<int64_t> Count(sql::Connection& connection, const FlowFilter& fil
     if (filter.from_ns) conditions.Add("ts >= ?", {*filter.from_ns});
     if (filter.to_ns) conditions.Add("ts < ?", {*filter.to_ns});
     Fragment inner = conditions.Where();
-    inner.values.push_back(kCountLimit - rows);
+    inner.values.push_back(limit - rows);
     LATTICE_ASSIGN_OR_RETURN(const std::vector<sql::Row> counted,
                              connection.Query(absl::StrCat("SELECT count(*) FROM (SELECT 1 FROM ",
                                                            FromIndex(connection.engine(), "la_flow_events", walk.index),
                                                            inner.text, " LIMIT ?) AS bounded"),
                                               ToParams(inner.values), deadline));
     rows += counted[0][0].integer();
-    if (rows >= kCountLimit) break;
+    if (rows >= limit) break;
   }
   return rows;
 }
@@ -223,8 +223,12 @@ absl::StatusOr<std::vector<Walk>> PlanWalks(sql::Connection& connection, const F
   LATTICE_ASSIGN_OR_RETURN(std::vector<Candidate> candidates, Candidates(filter));
   // A single one that is in the order of time is never worse than a walk over everything.
   if (candidates.size() == 1 && !candidates[0].sorts) return std::move(candidates[0].walks);
-  for (Candidate& candidate : candidates) {
-    LATTICE_ASSIGN_OR_RETURN(candidate.rows, Count(connection, filter, candidate, deadline));
+  // One with few rows needs no comparison, and is found by counting few of the others.
+  for (const int64_t limit : {kManyRows, kCountLimit}) {
+    for (Candidate& candidate : candidates) {
+      LATTICE_ASSIGN_OR_RETURN(candidate.rows, Count(connection, filter, candidate, limit, deadline));
+      if (candidate.rows < kManyRows) return std::move(candidate.walks);
+    }
   }
   std::stable_sort(candidates.begin(), candidates.end(),
                    [](const Candidate& a, const Candidate& b) { return a.rows < b.rows; });
