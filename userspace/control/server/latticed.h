@@ -16,6 +16,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
 #include "userspace/base/event_loop.h"
 #include "userspace/base/unique_fd.h"
 #include "userspace/control/api/audit_api.h"
@@ -54,6 +55,7 @@ class Latticed {
   void ServeRegistry();
   void ServePages();
   void StartThreads();
+  void WatchNats();
   void Refresh();
   std::string NotReady();
 
@@ -75,6 +77,7 @@ class Latticed {
   std::unique_ptr<http::Server> server_;
 
   absl::Mutex mutex_;
+  absl::Time nats_replaced_ = absl::InfinitePast();  // the loop's thread
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::string database_problem_ ABSL_GUARDED_BY(mutex_);
   std::thread refresh_;
