@@ -281,7 +281,7 @@ TEST_F(ControlInputTest, AnAgentsNatsUserCannotTouchTheStreamNorListen) {
       << "writers need this";
   auto writer = RawNats::Connect(server_->nats_url());
   ASSERT_TRUE(writer.ok()) << writer.status();
-  for (const char* subject : {"lattice.audit.>", ">", "lattice.signals.peer.>", "$JS.>"}) {
+  for (const char* subject : {"lattice.audit.>", ">", "lattice.signals.peer.>", "$JS.>", "_INBOX.>", "_LATTICED.>"}) {
     EXPECT_FALSE(nats_->Hears(subject, absl::Milliseconds(300), [&] {
       EXPECT_TRUE((*writer)->Publish(kFlow, Record(2).dump(), {{"Lattice-Agent-Token", token_}}).ok());
     })) << subject;
