@@ -1,13 +1,17 @@
 #include <gmock/gmock.h>
 
+#include <cstdlib>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "tests/unit/control/registry_fixture.h"
+#include "userspace/base/file.h"
 #include "userspace/control/registry/registry_api.h"
 
 namespace lattice::control {
@@ -19,6 +23,8 @@ using ::testing::SizeIs;
 class Api : public RegistryTest {
  protected:
   void SetUp() override {
+    RegistryTest::SetUp();
+    if (IsSkipped()) return;
     Open();
     RegistryApiOptions options{.nats_url = "nats://192.0.2.9:4222"};
     options.activity = [](int64_t, int64_t) {
@@ -98,6 +104,24 @@ TEST_F(Api, EveryEndpointButTheAgentsAsksWhoCalls) {
     if (route.method == "GET") continue;
     EXPECT_EQ(Call(route.method, path, "", viewer_).status, 403) << route.method << path;
   }
+}
+
+TEST_F(Api, TheDescriptionNamesEveryEndpointAndNoOther) {
+  const char* source = std::getenv("LATTICE_SOURCE_DIR");
+  if (source == nullptr) GTEST_SKIP() << "LATTICE_SOURCE_DIR is not set: run by ctest";
+  const auto text = ReadFile(std::string(source) + "/userspace/control/registry/openapi_registry.json");
+  ASSERT_TRUE(text.ok()) << text.status();
+  std::set<std::string> described, served;
+  const nlohmann::json description = nlohmann::json::parse(*text);
+  for (const auto& [path, methods] : description["paths"].items()) {
+    for (const auto& [method, operation] : methods.items()) {
+      const size_t parameter = path.find('{');
+      described.insert(absl::AsciiStrToUpper(method) + " " +
+                       (parameter == path.npos ? path : path.substr(0, parameter) + "*"));
+    }
+  }
+  for (const RegistryApi::Route& route : RegistryApi::Routes()) served.insert(route.method + " " + route.path);
+  EXPECT_EQ(described, served);
 }
 
 TEST_F(Api, AnEnrollmentTokenFromMakingToUse) {

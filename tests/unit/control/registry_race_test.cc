@@ -34,15 +34,13 @@ class Race : public RegistryTest {
 };
 
 TEST_F(Race, AFreshDatabaseGetsOneSecret) {
-  auto database = sql::Database::Open("sqlite://" + dir_.File("fresh.db"));
-  ASSERT_TRUE(database.ok());
-  ASSERT_TRUE((*database)->Connect().ok());  // makes the file
+  ASSERT_TRUE(database_->Connect().ok());  // SQLite: makes the file
   std::vector<std::string> tokens(kReplicas);
   std::vector<std::unique_ptr<Registry>> registries(kReplicas);
   std::vector<std::thread> threads;
   for (size_t i = 0; i < kReplicas; ++i) {
     threads.emplace_back([&, i] {
-      auto registry = Registry::Open(**database, clock_);
+      auto registry = Registry::Open(*database_, clock_);
       ASSERT_TRUE(registry.ok()) << registry.status();
       registries[i] = *std::move(registry);
       tokens[i] = *registries[i]->IssueUserToken("me", "admin", absl::Hours(1));
