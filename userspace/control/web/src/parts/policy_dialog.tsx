@@ -82,7 +82,7 @@ function Editor(props: Props & { policy: Policy; reload: () => void }) {
   const save = (): void => {
     setBusy(true);
     put(agent, after, policy.version).then(
-      () => onSaved(`The policy of ${agent} now has ${plural(after.length, "rule")}; its node takes it over within seconds.`),
+      () => onSaved(`The policy of ${agent} now has ${plural(after.length, "rule")}. A node that takes its policy from here has it within seconds.`),
       (reason: unknown) => {
         setError(messageOf(reason));
         setBusy(false);
