@@ -4,6 +4,7 @@
 
 #include "absl/time/clock.h"
 #include "tests/e2e/overlay_test.h"
+#include "tests/testing/audit_stream.h"
 #include "tests/testing/nats_server.h"
 
 namespace lattice::testing {
@@ -125,8 +126,12 @@ TEST_F(RecordTest, SequenceNumbersHaveNoHoles) {
 }
 
 TEST_F(RecordTest, NatsHasEveryRecordOfTheFileOnceAndEqual) {
-  auto server = NatsServer::Start({.netns = node().path()});
+  auto server = NatsServer::Start({.jetstream = true, .netns = node().path()});
   ASSERT_TRUE(server.ok()) << server.status();
+  absl::StatusOr<std::unique_ptr<AuditStream>> stream = absl::UnknownError("");
+  node().Run([&] { stream = AuditStream::Connect((*server)->url()); });
+  ASSERT_TRUE(stream.ok()) << stream.status();
+  ASSERT_TRUE((*stream)->Make().ok());
   absl::StatusOr<std::unique_ptr<NatsSubscriber>> subscriber = absl::UnknownError("");
   node().Run([&] { subscriber = NatsSubscriber::Subscribe((*server)->url(), "lattice.audit.flow"); });
   ASSERT_TRUE(subscriber.ok()) << subscriber.status();

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "tests/fault/fault_test.h"
+#include "tests/testing/audit_stream.h"
 #include "tests/testing/certificates.h"
 #include "tests/testing/nats_server.h"
 #include "tests/testing/seed.h"
@@ -19,14 +20,24 @@ class NatsFaultTest : public FaultTest {
  protected:
   void SetUp() override {
     FaultTest::SetUp();
-    auto server = NatsServer::Start({.netns = ns_->path()});
+    auto server = NatsServer::Start({.jetstream = true, .netns = ns_->path()});
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = std::move(*server);
+    ConnectStream();
+    ASSERT_TRUE(stream_->Make().ok());
   }
   void TearDown() override {
     FaultTest::TearDown();
     subscriber_ = nullptr;
+    stream_ = nullptr;
     server_ = nullptr;
+  }
+  // As latticed does.
+  void ConnectStream() {
+    absl::StatusOr<std::unique_ptr<AuditStream>> stream = absl::UnknownError("");
+    ns_->Run([&] { stream = AuditStream::Connect(server_->url()); });
+    ASSERT_TRUE(stream.ok()) << stream.status();
+    stream_ = std::move(*stream);
   }
   void Subscribe() {
     absl::StatusOr<std::unique_ptr<NatsSubscriber>> subscriber = absl::UnknownError("");
@@ -75,6 +86,7 @@ class NatsFaultTest : public FaultTest {
   double Connected() const { return dp_->Scrape().Sum("lattice_dp_nats_connected"); }
 
   std::unique_ptr<NatsServer> server_;
+  std::unique_ptr<AuditStream> stream_;
   std::unique_ptr<NatsSubscriber> subscriber_;
   std::map<std::string, int> times_;
 };
@@ -226,6 +238,60 @@ TEST_F(NatsFaultTest, ADaemonKilledWhilePublishingMissesNoRecord) {
   }
   WaitForFile(6 * 2000);
   ExpectEveryRecordArrives();
+}
+
+// Killed at random moments while it publishes, and the server too: in the end the stream has each record of the file,
+// once.
+TEST_F(NatsFaultTest, TheStreamHasEachRecordOnceWhenDaemonAndServerAreKilled) {
+  std::mt19937_64 random(TestSeed());
+  ASSERT_NO_FATAL_FAILURE(StartPublishing());
+  for (int round = 0; round < 4; ++round) {
+    Send(absl::StrCat("192.0.2.", 20 + round), 1000, 10'000, 2000);
+    absl::SleepFor(absl::Milliseconds(random() % 150));
+    dp_->Kill();
+    server_->Kill();
+    ASSERT_TRUE(dp_->Start().ok()) << dp_->log();
+    absl::SleepFor(absl::Milliseconds(random() % 150));
+    ASSERT_TRUE(server_->Restart().ok());
+  }
+  WaitForFile(4 * 2000);
+  ASSERT_TRUE(WaitUntil([&] { return dp_->Scrape().Sum("lattice_dp_spool_records") == 0; }, absl::Seconds(60)));
+  ASSERT_EQ(dp_->Stop(), 0) << dp_->log();
+  const std::map<std::string, int> ids = stream_->Ids();
+  const std::set<std::string> in_file = IdsInFile();
+  EXPECT_EQ(ids.size(), in_file.size());
+  for (const std::string& id : in_file) EXPECT_EQ(ids.count(id), 1u) << id << " is missing";
+  for (const auto& [id, times] : ids) EXPECT_EQ(times, 1) << id;
+}
+
+TEST_F(NatsFaultTest, WithoutTheStreamTheDaemonSaysWhoMakesItAndPublishesOnceItIsThere) {
+  ASSERT_TRUE(server_->Stop().ok());
+  auto server = NatsServer::Start({.jetstream = true, .netns = ns_->path()});  // without the stream
+  ASSERT_TRUE(server.ok()) << server.status();
+  server_ = std::move(*server);
+  ConnectStream();
+  ASSERT_NO_FATAL_FAILURE(StartPublishing());
+  Send("192.0.2.9", 1000, 10'000, 100);
+  WaitForFile(100);
+  EXPECT_TRUE(dp_->WaitForLog("there is no JetStream stream LATTICE_AUDIT: start `latticed`, which makes it"));
+  EXPECT_TRUE(WaitUntil([&] { return dp_->Scrape().Sum("lattice_dp_nats_no_stream_total") > 0; }));
+  EXPECT_GE(dp_->Scrape().Sum("lattice_dp_spool_records"), 100);
+  ASSERT_TRUE(stream_->Make().ok());
+  EXPECT_TRUE(WaitUntil([&] { return dp_->Scrape().Sum("lattice_dp_spool_records") == 0; }));
+  EXPECT_GE(stream_->Count(), 100);
+}
+
+TEST_F(NatsFaultTest, AServerWithoutJetStreamGetsTheRecordsByCoreNatsIfAsked) {
+  ASSERT_TRUE(server_->Stop().ok());
+  server_->options().jetstream = false;
+  ASSERT_TRUE(server_->Restart().ok());
+  Subscribe();
+  ASSERT_NO_FATAL_FAILURE(StartDp({"--egress-allow=192.0.2.0/24", "--nats-url=" + server_->url(),
+                                   "--nats-jetstream=false", "--flow-idle-timeout=1h"}));
+  Send("192.0.2.9", 1000, 10'000, 100);
+  WaitForFile(100);
+  ExpectEveryRecordArrives();
+  ExpectNoneTwice();
 }
 
 }  // namespace

@@ -5,11 +5,17 @@
 // table over the memory budget (unit compiler_test, integration datapath_policy_test).
 #include <bpf/bpf.h>
 #include <lattice/abi.h>
+#include <signal.h>
+#include <sys/stat.h>
 
+#include <algorithm>
+
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "tests/fault/fault_test.h"
 #include "tests/testing/tcx_chain.h"
+#include "tests/testing/temp_dir.h"
 #include "userspace/base/file.h"
 
 namespace lattice::testing {
@@ -55,6 +61,37 @@ TEST_F(StartFaultTest, ABadRuleIsNamedWithItsTextAndWhatWasExpected) {
   ExpectRefused({"--egress-allow=10.42.0.10/32", "--egress-allow=10.42.0.999/32"}, kUsage,
                 {"10.42.0.999/32", "--egress-allow"});
   ExpectRefused({"--egress-allow=10.0.0.0/8:70000"}, kUsage, {"70000", "port"});
+}
+
+TEST_F(StartFaultTest, ASigningKeyThatIsNoneOrThatOthersCanReadIsNamed) {
+  TempDir dir;
+  const std::string path = dir.File("key");
+  ASSERT_TRUE(WriteFileAtomically(path, "garbage", 0600).ok());
+  ExpectRefused({"--audit-key=" + path}, kUsage, {"--audit-key: " + path, "is no Ed25519 private key"});
+  ASSERT_TRUE(WriteFileAtomically(path, std::string(32, 'x'), 0644).ok());
+  ExpectRefused({"--audit-key=" + path}, kRefused, {"--audit-key: " + path, "mode 0644", "chmod 600"});
+  ExpectRefused({"--audit-key=" + dir.File("no/folder/key")}, kRefused, {"--audit-key"});
+}
+
+// Made before the privileges go, and used after that.
+TEST_F(StartFaultTest, AMissingSigningKeyIsMadeAndSignsTheSegments) {
+  ASSERT_NO_FATAL_FAILURE(StartDp({"--egress-allow=192.0.2.0/24"}));
+  EXPECT_TRUE(dp_->WaitForLog("the public key is "));
+  Send("192.0.2.9", 1000, 10'000, 10);
+  ASSERT_TRUE(WaitUntil([&] { return dp_->Records().size() >= 10; }));
+  dp_->Signal(SIGHUP);
+  ASSERT_TRUE(WaitUntil([&] {
+    const std::vector<std::string> names = FolderEntries(dp_->File("."));
+    return std::any_of(names.begin(), names.end(), [](const std::string& n) { return absl::EndsWith(n, ".digest"); });
+  }));
+  struct stat st = {};
+  ASSERT_EQ(::stat((dp_->audit_log() + ".key").c_str(), &st), 0);
+  EXPECT_EQ(st.st_mode & 07777, 0600u);
+  EXPECT_EQ(dp_->Stop(), 0) << dp_->log();
+  const CommandResult verified =
+      RunCommand({BinaryPath("lattice"), "audit", "verify", "--audit-log", dp_->audit_log()});
+  EXPECT_TRUE(verified.ok()) << verified;
+  EXPECT_THAT(verified.out, ::testing::HasSubstr("1 digests are signed by"));
 }
 
 TEST_F(StartFaultTest, ABadPolicyFileIsNamedWithItsLine) {

@@ -1,16 +1,19 @@
-// The small files beside the audit file: cursor, digest, what was told of losses. Any bytes
+// The small files beside the audit file: cursor, checkpoints, digest, what was told of losses. Any bytes
 // are refused with a reason or are what is written and read back as itself.
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "glog/logging.h"
+#include "userspace/audit/checkpoints.h"
 #include "userspace/audit/cursor.h"
 #include "userspace/audit/digest.h"
+#include "userspace/audit/signing.h"
 #include "userspace/audit/state_json.h"
 #include "userspace/dp/loss_ledger.h"
 
@@ -76,12 +79,26 @@ void CheckLedger(absl::string_view text) {
   CHECK(ledger.Compare(denied_table, untracked, now).empty());
 }
 
+void CheckCheckpoints(absl::string_view text) {
+  const auto checkpoints = lattice::audit::Checkpoints::Decode(text);
+  if (!checkpoints.ok()) {
+    CHECK(absl::IsInvalidArgument(checkpoints.status())) << checkpoints.status();
+    return;
+  }
+  const auto again = lattice::audit::Checkpoints::Decode(checkpoints->EncodeOlder());
+  CHECK(again.ok()) << again.status();
+  CHECK_EQ(again->all().size() + 1, std::max<size_t>(checkpoints->all().size(), 1));
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const absl::string_view text(reinterpret_cast<const char*>(data), size);
   CheckTurn(text, DecodeComparedState, lattice::audit::EncodeState);
   CheckTurn(text, lattice::audit::DecodeCursor, lattice::audit::EncodeCursor);
+  CheckTurn(text, lattice::audit::DecodeCheckpoint, lattice::audit::EncodeCheckpoint);
+  CheckCheckpoints(text);
+  (void)lattice::audit::ParsePublicKey(text);
   CheckTurn(text, lattice::audit::DecodeDigest, lattice::audit::EncodeDigest);
   CheckLedger(text);
   return 0;

@@ -32,7 +32,7 @@ class RecorderTest : public datapath::DatapathTest {
     RecorderOptions recorder_options;
     recorder_options.iface = datapath::kDevice;
     recorder_options.ledger_path = dir_.File("told");
-    recorder_options.on_written = [](uint64_t) {};
+    recorder_options.on_written = [](uint64_t, const audit::Head&) {};
     auto recorder = Recorder::Create(*datapath_, *std::move(audit), std::move(recorder_options));
     ASSERT_TRUE(recorder.ok()) << recorder.status();
     recorder_ = *std::move(recorder);

@@ -60,7 +60,7 @@ absl::Status NatsServer::Launch() {
   };
   if (options_.jetstream) {
     child.argv.push_back("-js");
-    add("-sd", dir_.File("jetstream"));
+    add("-sd", store());
   }
   if (!options_.config.empty()) {
     LATTICE_RETURN_IF_ERROR(WriteFileAtomically(dir_.File("nats.conf"), options_.config, 0600));
@@ -89,6 +89,11 @@ absl::Status NatsServer::Stop() {
   child_->Signal(SIGTERM);
   if (!child_->Wait(kDeadline).has_value()) return absl::DeadlineExceededError("nats-server does not stop");
   return absl::OkStatus();
+}
+
+void NatsServer::Kill() {
+  child_->Signal(SIGKILL);
+  child_->Wait(kDeadline);
 }
 
 absl::Status NatsServer::Restart() {

@@ -44,12 +44,15 @@ class NatsServer {
   std::string url() const;  // "nats://127.0.0.1:PORT", "tls://…" with TLS; no secret in it
 
   absl::Status Stop();     // SIGTERM, and waits for its end
-  absl::Status Restart();  // on the same port; after Stop() or a running one
+  void Kill();             // SIGKILL, and reaped: what was not synced may be gone
+  absl::Status Restart();  // on the same port; after Stop(), Kill() or a running one
   absl::Status Pause();    // SIGSTOP: connections stay, nothing answers
   absl::Status Resume();
   // Used from the next Restart() on.
   NatsServerOptions& options() { return options_; }
 
+  // What JetStream stores is in this folder.
+  std::string store() const { return dir_.File("jetstream"); }
   pid_t pid() const { return child_->pid(); }
   std::string log() const { return child_->err(); }
 

@@ -9,6 +9,8 @@ const FLAGS = [
   "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--no-default-browser-check",
   "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-default-apps", "--disable-extensions",
   "--disable-dev-shm-usage", "--hide-scrollbars", "--force-color-profile=srgb", "--mute-audio", "--remote-debugging-pipe",
+  // Its own wish to ask for the time of day or an update would be a denied record of the agent.
+  "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
 ];
 const CALL_MS = 20_000;
 
@@ -188,7 +190,7 @@ export class Tab {
   // A real click in the middle of the first element of the selector, or of the one among them with that text.
   async click(selector, text = "") {
     const find = `[...document.querySelectorAll(${JSON.stringify(selector)})].find((e) => e.innerText.trim().includes(${JSON.stringify(text)}))`;
-    await this.until(`${find} !== undefined`, `${selector} "${text}"`);
+    await this.until(`${find}?.getClientRects().length > 0`, `${selector} "${text}"`);
     const box = await this.eval(`(() => { const e = ${find}; e.scrollIntoView({ block: "center" });
       const box = e.getBoundingClientRect(); return { x: box.x + box.width / 2, y: box.y + box.height / 2 }; })()`);
     for (const type of ["mouseMoved", "mousePressed", "mouseReleased"]) {

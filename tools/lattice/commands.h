@@ -20,6 +20,7 @@ ExitCode RunFlows(const Words& words);
 ExitCode RunTop(const Words& words);
 ExitCode RunDetach(const Words& words);
 ExitCode RunDoctor(const Words& words);
+ExitCode RunAuditVerify(const Words& words);
 
 // With the control plane.
 ExitCode RunTokenCreate(const Words& words);

@@ -38,6 +38,7 @@ const Command kCommands[] = {
     {{"policy", "show"}, "AGENT", "what an agent may reach", &RunAgentPolicyShow},
     {{"enroll"}, "", "redeem an enrolment token for an agent's token", &RunEnroll},
     {{"up"}, "", "join the overlay as an agent and enforce its policy", &RunUp},
+    {{"audit", "verify"}, "", "whether the audit files were tampered with", &RunAuditVerify},
 };
 
 // The commands that begin with `prefix`.

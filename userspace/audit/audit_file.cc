@@ -133,6 +133,7 @@ void AuditFile::Advance(size_t end) {
   }
   written_seq_ = next_seq_ - (lines_.size() - first_line_) - 1;
   written_head_.assign(last.h.begin(), last.h.end());
+  newest_ = {.boot = options_.boot, .seq = written_seq_, .h = written_head_, .ts = clock_.Now()};
   written_size_ += static_cast<int64_t>(bytes);
   segment_.last_seq = written_seq_;
   segment_.lines += lines;
@@ -203,7 +204,7 @@ absl::Status AuditFile::Tick() {
                       clock_.Now() - segment_opened_ >= options_.rotate_after;
   if (rotate) status.Update(Rotate());
   if (digests_due_) {
-    absl::StatusOr<std::string> previous = EnsureDigests(fs_, options_.path, clock_.Now());
+    absl::StatusOr<std::string> previous = EnsureDigests(fs_, options_.path, clock_.Now(), options_.signing_key.get());
     status.Update(previous.status());
     digests_due_ = !previous.ok();
     if (previous.ok()) previous_digest_ = *std::move(previous);

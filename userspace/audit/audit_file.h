@@ -35,6 +35,7 @@
 #include "userspace/audit/digest.h"
 #include "userspace/audit/encoder.h"
 #include "userspace/audit/file_system.h"
+#include "userspace/audit/heads.h"
 #include "userspace/audit/recovery.h"
 #include "userspace/base/clock.h"
 #include "userspace/base/rate_limit.h"
@@ -88,6 +89,8 @@ class AuditFile {
   uint64_t next_seq() const { return written_seq_ + 1; }
   // `h` of the last line in the file.
   absl::string_view head() const { return written_head_; }
+  // The same with its number; 0 before the first write of this object. For Publisher::Written().
+  const Head& newest() const { return newest_; }
   const std::string& path() const { return options_.path; }
   const AuditFileCounters& counters() const { return counters_; }
 
@@ -172,6 +175,7 @@ class AuditFile {
   bool torn_ = false;  // bytes after written_size_ must be cut before the next write
   uint64_t written_seq_ = 0;
   std::string written_head_{kChainStart};
+  Head newest_;
   SegmentState segment_;
   absl::Time segment_opened_;
   Sha256 segment_sha_;

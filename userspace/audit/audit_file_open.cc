@@ -33,7 +33,7 @@ absl::Status AuditFile::Recover() {
   NumberOn();
   AddPendingLosses();
   LATTICE_ASSIGN_OR_RETURN(recovered_, RecentRecords(fs_, options_.path, options_.boot, options_.recover_records));
-  absl::StatusOr<std::string> previous = EnsureDigests(fs_, options_.path, clock_.Now());
+  absl::StatusOr<std::string> previous = EnsureDigests(fs_, options_.path, clock_.Now(), options_.signing_key.get());
   digests_due_ = !previous.ok();
   if (previous.ok()) {
     previous_digest_ = *std::move(previous);

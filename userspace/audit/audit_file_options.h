@@ -11,10 +11,12 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "userspace/audit/signing.h"
 #include "userspace/flow/record.h"
 
 namespace lattice::audit {
@@ -57,6 +59,9 @@ struct AuditFileOptions {
   // Where the next number is kept for the case that the pins go and `path` changes; as parked_path. Up to a second
   // old after a crash. Empty: such a start may give out numbers of this boot again.
   std::string mark_path;
+
+  // Signs the digests; null: they are not signed.
+  std::shared_ptr<const SigningKey> signing_key;
 
   mode_t file_mode = 0640;
   int64_t rotate_bytes = int64_t{64} << 20;            // 0: never by size

@@ -195,7 +195,8 @@ void AuditFile::StoreDigest(const std::string& name) {
       .closed = clock_.Now(),
   });
   const std::string path = DigestPath(options_.path, options_.boot, segment_.first_seq);
-  if (const absl::Status stored = fs_.WriteAtomically(path, text, 0640); !stored.ok()) {
+  const absl::Status stored = StoreSignedDigest(fs_, path, text, options_.signing_key.get());
+  if (!stored.ok()) {
     digests_due_ = true;
     LOG(WARNING) << "audit file: a digest comes later: " << stored.message();
     return;

@@ -3,18 +3,21 @@
 #include <limits>
 
 #include "absl/strings/str_cat.h"
-#include "userspace/audit/state_json.h"
 #include "userspace/base/status.h"
 
 namespace lattice::audit {
 
-std::string EncodeCursor(const Cursor& cursor) {
+StateObject CursorState(const Cursor& cursor) {
   StateObject object;
   object.texts["boot"] = cursor.boot;
   object.numbers["firstSeq"] = cursor.first_seq;
   object.numbers["offset"] = static_cast<uint64_t>(cursor.offset);
   object.numbers["seq"] = cursor.seq;
-  return EncodeState(object);
+  return object;
+}
+
+std::string EncodeCursor(const Cursor& cursor) {
+  return EncodeState(CursorState(cursor));
 }
 
 absl::StatusOr<Cursor> DecodeCursor(absl::string_view text) {

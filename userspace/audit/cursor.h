@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "userspace/audit/file_system.h"
+#include "userspace/audit/state_json.h"
 
 namespace lattice::audit {
 
@@ -25,6 +26,8 @@ struct Cursor {
 };
 
 std::string EncodeCursor(const Cursor& cursor);
+// As the keys of a state file, which may hold others too.
+StateObject CursorState(const Cursor& cursor);
 absl::StatusOr<Cursor> DecodeCursor(absl::string_view text);
 
 // The state file `<audit>.cursor`, replaced atomically.

@@ -2,6 +2,7 @@
 
 #include <limits>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "userspace/audit/chain.h"
@@ -40,6 +41,18 @@ absl::Status NoHash(absl::string_view key) {
 
 std::string DigestPath(absl::string_view audit_path, absl::string_view boot, uint64_t first_seq) {
   return absl::StrCat(absl::StripSuffix(SegmentPath(audit_path, boot, first_seq), ".jsonl"), ".digest");
+}
+
+std::string SignaturePath(absl::string_view digest_path) {
+  return absl::StrCat(digest_path, ".sig");
+}
+
+absl::Status StoreSignedDigest(FileSystem& fs, const std::string& path, absl::string_view text, const SigningKey* key) {
+  if (key != nullptr) {
+    const std::string signature = absl::StrCat(absl::Base64Escape(key->Sign(text)), "\n");
+    LATTICE_RETURN_IF_ERROR(fs.WriteAtomically(SignaturePath(path), signature, 0640));
+  }
+  return fs.WriteAtomically(path, text, 0640);
 }
 
 std::string EncodeDigest(const SegmentDigest& digest) {
@@ -95,7 +108,8 @@ std::string HashOfDigest(absl::string_view text) {
   return std::string(hash.begin(), hash.end());
 }
 
-absl::StatusOr<std::string> EnsureDigests(FileSystem& fs, const std::string& audit_path, absl::Time now) {
+absl::StatusOr<std::string> EnsureDigests(FileSystem& fs, const std::string& audit_path, absl::Time now,
+                                          const SigningKey* key) {
   LATTICE_ASSIGN_OR_RETURN(const std::vector<Segment> segments, ListSegments(fs, audit_path));
   std::string previous;
   for (const Segment& segment : segments) {
@@ -108,7 +122,7 @@ absl::StatusOr<std::string> EnsureDigests(FileSystem& fs, const std::string& aud
       digest.previous = previous;
       digest.closed = now;
       text = EncodeDigest(digest);
-      LATTICE_RETURN_IF_ERROR(fs.WriteAtomically(path, *text, 0640));
+      LATTICE_RETURN_IF_ERROR(StoreSignedDigest(fs, path, *text, key));
     }
     previous = HashOfDigest(*text);
   }

@@ -1,5 +1,10 @@
 // The digest beside a closed segment: what the segment held when it was closed, chained to
 // the digest before, so that a segment can't be cut, changed or removed unseen.
+//
+// Beside it, in `<digest>.sig`, is base64 of the Ed25519 signature (signing.h) over the digest file's text, all its
+// bytes; `previous` is the SHA-256 of the digest text before, without its signature. The signature is written first
+// and only together with a digest made by the daemon: a digest that is found without one is never signed later, since
+// nobody knows who wrote it.
 #ifndef USERSPACE_AUDIT_DIGEST_H_
 #define USERSPACE_AUDIT_DIGEST_H_
 
@@ -11,6 +16,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "userspace/audit/file_system.h"
+#include "userspace/audit/signing.h"
 
 namespace lattice::audit {
 
@@ -40,15 +46,22 @@ struct SegmentDigest {
 // "<folder>/<stem>-<boot>-<seq>.digest" beside `audit_path`.
 std::string DigestPath(absl::string_view audit_path, absl::string_view boot, uint64_t first_seq);
 
+// "<digest path>.sig"
+std::string SignaturePath(absl::string_view digest_path);
+
 std::string EncodeDigest(const SegmentDigest& digest);
 absl::StatusOr<SegmentDigest> DecodeDigest(absl::string_view text);
 
 // The value of `previous` for the digest after `text`, the content of a digest file.
 std::string HashOfDigest(absl::string_view text);
 
+// Writes `text` as a digest file and, with a `key`, its signature before it.
+absl::Status StoreSignedDigest(FileSystem& fs, const std::string& path, absl::string_view text, const SigningKey* key);
+
 // Writes digests where closed segments have none, by reading them, in order. Returns the
-// value of `previous` for the next one.
-absl::StatusOr<std::string> EnsureDigests(FileSystem& fs, const std::string& audit_path, absl::Time now);
+// value of `previous` for the next one. Without a `key` they are not signed.
+absl::StatusOr<std::string> EnsureDigests(FileSystem& fs, const std::string& audit_path, absl::Time now,
+                                          const SigningKey* key = nullptr);
 
 }  // namespace lattice::audit
 

@@ -7,12 +7,24 @@
 #include <utility>
 
 #include "absl/memory/memory.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "userspace/audit/decoder.h"
 #include "userspace/audit/lines.h"
 #include "userspace/base/status.h"
 #include "userspace/flow/record.h"
 
 namespace lattice::audit {
+namespace {
+
+HeadOptions HeadsOf(const PublisherOptions& options) {
+  HeadOptions heads = options.heads;
+  heads.audit_path = options.audit_path;
+  return heads;
+}
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<Publisher>> Publisher::Create(FileSystem& fs, const Clock& clock, MessageSink& sink,
                                                              PublisherOptions options) {
@@ -26,6 +38,7 @@ absl::StatusOr<std::unique_ptr<Publisher>> Publisher::Create(FileSystem& fs, con
   }
   if (!cursor.ok()) return cursor.status();
   LATTICE_ASSIGN_OR_RETURN(publisher->reader_, SegmentReader::Open(fs, path, *cursor));
+  publisher->checkpoints_ = LoadCheckpoints(fs, path);
   publisher->flushed_ = publisher->stored_ = publisher->reader_->cursor();
   LATTICE_ASSIGN_OR_RETURN(const uint64_t spool, publisher->reader_->CountRemaining());
   publisher->counters_.spool_records = static_cast<int64_t>(spool);
@@ -33,7 +46,7 @@ absl::StatusOr<std::unique_ptr<Publisher>> Publisher::Create(FileSystem& fs, con
 }
 
 Publisher::Publisher(FileSystem& fs, const Clock& clock, MessageSink& sink, PublisherOptions options)
-    : fs_(fs), clock_(clock), sink_(sink), options_(std::move(options)) {}
+    : fs_(fs), clock_(clock), sink_(sink), options_(std::move(options)), heads_(fs, clock, HeadsOf(options_)) {}
 
 Publisher::~Publisher() {
   Stop(absl::ZeroDuration());
@@ -52,8 +65,9 @@ void Publisher::Stop(absl::Duration drain) {
   if (thread_.joinable()) thread_.join();
 }
 
-void Publisher::Written(uint64_t records) {
+void Publisher::Written(uint64_t records, const Head& head) {
   if (records == 0) return;
+  if (head.seq > 0) heads_.Moved(head);
   written_.fetch_add(static_cast<int64_t>(records), std::memory_order_relaxed);
   counters_.spool_records.fetch_add(static_cast<int64_t>(records), std::memory_order_relaxed);
   absl::MutexLock lock(&mutex_);
@@ -62,15 +76,17 @@ void Publisher::Written(uint64_t records) {
 
 void Publisher::Run() {
   while (true) {
+    const bool was_stopping = stopping();
     const Progress progress = Step();
-    const bool idle = progress != Progress::kPublished && progress != Progress::kWaiting;
+    // One more look after the order to stop: records of the last moment and the last head go out too.
+    const bool going_on = !was_stopping || progress == Progress::kPublished || progress == Progress::kWaiting;
     absl::Duration pause = absl::ZeroDuration();
     if (progress == Progress::kIdle) pause = options_.poll_interval;
     if (progress == Progress::kNotConnected || progress == Progress::kFailed) pause = backoff_;
     if (WaitUnlessStopping(pause, /*wake_for_work=*/progress == Progress::kIdle)) continue;
     // Stopping: what is left goes out while that works and the time lasts.
     absl::MutexLock lock(&mutex_);
-    if (idle || absl::Now() >= deadline_) break;
+    if (!going_on || absl::Now() >= deadline_) break;
   }
   MoveCursor(/*force_store=*/true);
 }
@@ -86,14 +102,16 @@ bool Publisher::WaitUnlessStopping(absl::Duration timeout, bool wake_for_work) {
 }
 
 Publisher::Progress Publisher::Step() {
-  if (handed_over_ > 0) return Flush();
+  if (handed_over_ + heads_.handed_over() > 0) return Flush();
   if (!sink_.connected()) {
     BackOff();
     return Progress::kNotConnected;
   }
+  if (const absl::Status status = Begin(); !status.ok()) return Fail(status);
   const int64_t written = written_;
   if (const absl::Status status = HandOver(); !status.ok()) return Fail(status);
-  if (lines_ > 0) return Flush();
+  if (const absl::Status status = heads_.HandOver(sink_, stopping()); !status.ok()) return Fail(status);
+  if (lines_ + heads_.handed_over() > 0) return Flush();
   // All that was written before is read or deleted.
   counters_.spool_records = written_ - written;
   TellGaps();
@@ -113,12 +131,81 @@ Publisher::Progress Publisher::Flush() {
   }
   if (!status.ok()) return Fail(status);
   backoff_ = absl::ZeroDuration();
+  for (const Refused& refused : sink_.TakeRefused()) SkipRefused(refused);
   counters_.published.fetch_add(std::exchange(handed_over_, 0), std::memory_order_relaxed);
   counters_.spool_records.fetch_sub(static_cast<int64_t>(std::exchange(lines_, 0)), std::memory_order_relaxed);
   flushed_ = reader_->cursor();
+  if (std::optional<StoredAt> stored = sink_.last_stored()) {
+    checkpoints_.Add({.cursor = flushed_, .stored = *std::move(stored), .at = clock_.Now()});
+  }
+  heads_.Flushed();
   SettleBatch();
   MoveCursor(/*force_store=*/false);
   return Progress::kPublished;
+}
+
+bool Publisher::stopping() {
+  absl::MutexLock lock(&mutex_);
+  return stopping_;
+}
+
+absl::Status Publisher::Begin() {
+  LATTICE_ASSIGN_OR_RETURN(const uint64_t number, sink_.Begin());
+  if (checked_ == number) return absl::OkStatus();
+  LATTICE_RETURN_IF_ERROR(CheckStored());
+  checked_ = number;
+  return absl::OkStatus();
+}
+
+// Goes back if the server no longer has what it acknowledged.
+absl::Status Publisher::CheckStored() {
+  const std::vector<Checkpoint>& all = checkpoints_.all();
+  if (all.empty()) return absl::OkStatus();
+  LATTICE_ASSIGN_OR_RETURN(const bool newest, sink_.Holds(all.back().stored));
+  if (newest) return absl::OkStatus();
+  // Those before `held` are stored, those from `gone` on are not: what is stored is a beginning of the stream.
+  size_t held = 0;
+  size_t gone = all.size() - 1;
+  while (held < gone) {
+    const size_t middle = held + (gone - held) / 2;
+    LATTICE_ASSIGN_OR_RETURN(const bool holds, sink_.Holds(all[middle].stored));
+    if (holds) {
+      held = middle + 1;
+    } else {
+      gone = middle;
+    }
+  }
+  return GoBack(held);
+}
+
+// To the newest of so many oldest checkpoints; of none, to the oldest line.
+absl::Status Publisher::GoBack(size_t checkpoints) {
+  const StoredAt lost = checkpoints_.all().back().stored;
+  const Cursor back = checkpoints == 0 ? Cursor() : checkpoints_.all()[checkpoints - 1].cursor;
+  LATTICE_RETURN_IF_ERROR(reader_->Seek(back));
+  reader_skipped_ = reader_->skipped();
+  LATTICE_ASSIGN_OR_RETURN(const uint64_t spool, reader_->CountRemaining());
+  LOG(WARNING) << "publisher: the server lost what it had stored: message " << lost.sequence << " (" << lost.msg_id
+               << ") is not there any more. Publishing " << spool << " records again, from "
+               << (checkpoints == 0 ? std::string("the oldest in the audit files")
+                                    : absl::StrCat("record ", back.seq, " of boot ", back.boot));
+  counters_.replays.fetch_add(1, std::memory_order_relaxed);
+  counters_.spool_records = static_cast<int64_t>(spool);
+  checkpoints_.Cut(checkpoints);
+  // Going back again before that was reached: further on it is told too.
+  if (told_until_.boot.empty()) told_until_ = flushed_;
+  flushed_ = back;
+  gaps_.clear();
+  heads_.SendAgain();
+  MoveCursor(/*force_store=*/true);
+  return absl::OkStatus();
+}
+
+// After going back: whether the line before `cursor` was passed before, and its loss told, if it is one.
+bool Publisher::ToldBefore(const Cursor& cursor) const {
+  if (told_until_.boot.empty()) return false;
+  if (cursor.boot != told_until_.boot) return true;  // an earlier boot: the reader goes through told_until_ to others
+  return std::pair(cursor.first_seq, cursor.offset) <= std::pair(told_until_.first_seq, told_until_.offset);
 }
 
 absl::Duration Publisher::FlushTimeout() {
@@ -155,7 +242,22 @@ absl::Status Publisher::HandOver() {
   return absl::OkStatus();
 }
 
+// The server's own answer, when it was handed over already.
+void Publisher::SkipRefused(const Refused& refused) {
+  const std::vector<absl::string_view> parts = absl::StrSplit(refused.msg_id, '/');  // node/boot/seq
+  uint64_t seq = 0;
+  LOG(ERROR) << "publisher: " << refused.msg_id << " is refused for good and is skipped: " << refused.reason;
+  if (parts.size() < 3 || parts[0] == "head" || parts[0] == "digest" || !absl::SimpleAtoi(parts.back(), &seq)) return;
+  if (handed_over_ > 0) --handed_over_;
+  if (skipped_.first_seq == 0 || seq < skipped_.first_seq) skipped_.first_seq = seq;
+  skipped_.last_seq = std::max(skipped_.last_seq, seq);
+  skipped_.boot = std::string(parts[parts.size() - 2]);
+  ++skipped_.count;
+  counters_.undecodable.fetch_add(1, std::memory_order_relaxed);
+}
+
 void Publisher::Skip(absl::string_view line, absl::string_view what, const absl::Status& status) {
+  if (ToldBefore(reader_->cursor())) return;
   if (const uint64_t seq = SeqOfLine(line); seq != 0) {
     if (skipped_.first_seq == 0) skipped_.first_seq = seq;
     skipped_.last_seq = seq;
@@ -184,7 +286,9 @@ void Publisher::NoteTold(const flow::FlowRecord& loss) {
 
 // The batch is flushed: what it lacks is certain.
 void Publisher::SettleBatch() {
-  skipped_.count += reader_->skipped() - std::exchange(reader_skipped_, reader_->skipped());
+  const uint64_t unread = reader_->skipped() - std::exchange(reader_skipped_, reader_->skipped());
+  if (!ToldBefore(flushed_)) skipped_.count += unread;
+  if (!ToldBefore(flushed_)) told_until_ = {};
   if (skipped_.count > 0) {
     skipped_.stage = flow::kStageUnpublishable;
     skipped_.from = clock_.Now();
@@ -196,6 +300,7 @@ void Publisher::SettleBatch() {
 
 // All is read: no loss record that is still to come speaks of these.
 void Publisher::TellGaps() {
+  told_until_ = {};
   for (const SeqRange& gap : std::exchange(gaps_, {})) {
     LOG(ERROR) << "publisher: records " << gap.first << " to " << gap.last << " of boot " << gap.boot
                << " were taken away before they were published";
@@ -230,6 +335,7 @@ Publisher::Progress Publisher::Fail(const absl::Status& status) {
   BackOff();
   counters_.failed.fetch_add(std::exchange(handed_over_, 0), std::memory_order_relaxed);
   lines_ = 0;
+  heads_.Failed();
   skipped_ = {};
   batch_gaps_.clear();
   batch_told_.clear();
@@ -249,7 +355,16 @@ void Publisher::MoveCursor(bool force_store) {
   const int64_t now_ns = clock_.MonotonicNs();
   if (!force_store && now_ns - stored_at_ns_ < absl::ToInt64Nanoseconds(options_.cursor_interval)) return;
   stored_at_ns_ = now_ns;
-  const absl::Status stored = StoreCursor(fs_, CursorPath(options_.audit_path), flushed_);
+  absl::Status stored = absl::OkStatus();
+  // The older ones first: after a crash in between there is one too many, or the same twice.
+  if (std::string older = checkpoints_.EncodeOlder(); older != stored_checkpoints_) {
+    stored = fs_.WriteAtomically(CheckpointsPath(options_.audit_path), older, 0640);
+    if (stored.ok()) stored_checkpoints_ = std::move(older);
+  }
+  const std::vector<Checkpoint>& all = checkpoints_.all();
+  const bool placed = !all.empty() && all.back().cursor == flushed_;
+  stored.Update(fs_.WriteAtomically(CursorPath(options_.audit_path),
+                                    placed ? EncodeCheckpoint(all.back()) : EncodeCursor(flushed_), 0640));
   if (stored.ok()) {
     stored_ = flushed_;
   } else if (auto suppressed = failure_log_.Admit(now_ns)) {

@@ -71,8 +71,11 @@ absl::Status PruneSegments(FileSystem& fs, const std::string& audit_path, int64_
     LATTICE_RETURN_IF_ERROR(fs.Remove(segment.path));
     total -= segment.info.size;
     deleted->push_back(std::move(gone));
-    const absl::Status digest = fs.Remove(DigestPath(audit_path, segment.boot, segment.first_seq));
-    if (!digest.ok() && !absl::IsNotFound(digest)) return digest;
+    const std::string digest = DigestPath(audit_path, segment.boot, segment.first_seq);
+    for (const std::string& path : {digest, SignaturePath(digest)}) {
+      const absl::Status removed = fs.Remove(path);
+      if (!removed.ok() && !absl::IsNotFound(removed)) return removed;
+    }
   }
   return absl::OkStatus();
 }

@@ -1,4 +1,7 @@
 // Keeps the audit files under a total size by deleting the oldest closed segments.
+//
+// Under it nothing is deleted, published or not: should the stream lose what it acknowledged, the publisher goes back
+// (checkpoints.h), to the oldest line if need be.
 #ifndef USERSPACE_AUDIT_RETENTION_H_
 #define USERSPACE_AUDIT_RETENTION_H_
 

@@ -4,7 +4,11 @@
 //   audit-<boot>-<first seq>.jsonl    closed by rotation
 //   audit-<boot>-<first seq>.digest   what the closed one held: see digest.h
 //   audit.jsonl.1, audit.jsonl-2026…  renamed or copied by logrotate: found by content
+//   audit-<boot>-<first seq>.digest.sig   the node's signature over it
+//   audit.jsonl.key                   the node's private key, see signing.h
 //   audit.jsonl.cursor                how far the publisher is, see cursor.h
+//   audit.jsonl.checkpoints           how far it was, see checkpoints.h
+//   audit.jsonl.heads                 which digests it published, see heads.h
 //
 // A segment is of one boot and is known by {boot, first seq} of its first line. Pure
 // functions over the file system; any thread.

@@ -1,5 +1,7 @@
 #include "userspace/audit/verify.h"
 
+#include <algorithm>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -7,23 +9,30 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "userspace/audit/chain.h"
 #include "userspace/audit/decoder.h"
 #include "userspace/audit/digest.h"
 #include "userspace/audit/lines.h"
 #include "userspace/audit/segment.h"
+#include "userspace/audit/signing.h"
 #include "userspace/base/status.h"
 
 namespace lattice::audit {
 namespace {
+
+constexpr uint64_t kProgressLines = 4096;
 
 // Walks all lines in order. After a problem it believes what the line says of itself, so
 // that one change is reported once and not for all that follows.
 class Verifier {
  public:
   Verifier(FileSystem& fs, const std::string& audit_path, const VerifyOptions& options)
-      : fs_(fs), audit_path_(audit_path), options_(options) {}
+      : fs_(fs), audit_path_(audit_path), options_(options) {
+    for (const KnownLine& line : options.known) known_.insert({{line.boot, line.seq}, &line});
+  }
 
   absl::StatusOr<VerifyReport> Run() {
     LATTICE_ASSIGN_OR_RETURN(const std::vector<Segment> segments, ListSegments(fs_, audit_path_));
@@ -32,6 +41,8 @@ class Verifier {
     CheckEnd();
     report_.segments = segments.size();
     report_.head = head_;
+    report_.last_boot = last_boot_;
+    report_.last_seq = last_seq_;
     return std::move(report_);
   }
 
@@ -74,7 +85,11 @@ class Verifier {
       sha.Update(*line);
       sha.Update("\n");
       CheckLine(segment, ++seen.lines, *line);
+      if (seen.lines % kProgressLines == 0)
+        options_.on_progress(static_cast<uint64_t>(bytes_before_ + scanner.offset()));
     }
+    bytes_before_ += scanner.offset();
+    options_.on_progress(static_cast<uint64_t>(bytes_before_));
     report_.lines += seen.lines;
     if (segment.live) return absl::OkStatus();
     // A copytruncate copy is closed too: whatever is not the live path.
@@ -102,6 +117,7 @@ class Verifier {
       Report(ProblemKind::kBoot, number, absl::StrCat("of boot ", record.boot, " in a segment of ", segment.boot));
     }
     CheckSequence(number, record);
+    CheckKnown(number, record, h);
     if (record.boot == options_.last_boot && record.seq == options_.last_seq) {
       newest_seen_ = true;
       if (!options_.head.empty() && h != options_.head) {
@@ -146,6 +162,45 @@ class Verifier {
     last_seq_ = record.seq;
   }
 
+  void CheckKnown(uint64_t number, const flow::FlowRecord& record, absl::string_view h) {
+    if (ranges_.empty()) {
+      oldest_boot_ = record.boot;
+      oldest_ts_ = record.ts;
+    }
+    auto [range, added] = ranges_.insert({record.boot, {record.seq, record.seq}});
+    range->second.second = std::max(range->second.second, record.seq);
+    if (known_.empty()) return;
+    const auto [begin, end] = known_.equal_range({record.boot, record.seq});
+    for (auto it = begin; it != end; ++it) {
+      ++report_.known_found;
+      if (h != it->second->h) Report(ProblemKind::kHash, number, "h is not the one that the control plane saw");
+    }
+    known_.erase(begin, end);
+  }
+
+  // What is left of known_: seen elsewhere, and not here.
+  void CheckKnownEnd() {
+    path_ = audit_path_;
+    for (const auto& [place, line] : known_) {
+      const auto range = ranges_.find(line->boot);
+      const std::string name = absl::StrCat("record ", line->seq, " of boot ", line->boot);
+      const bool older = range == ranges_.end() ? !ranges_.empty() && line->ts < oldest_ts_
+                                                : line->boot == oldest_boot_ && line->seq < range->second.first;
+      if (older) {
+        ++report_.known_older;
+      } else if (range == ranges_.end()) {
+        Report(ProblemKind::kCutEnd, 0,
+               absl::StrCat(name, ", which the control plane saw, is missing, and all its boot"));
+      } else if (line->seq > range->second.second) {
+        Report(
+            ProblemKind::kCutEnd, 0,
+            absl::StrCat(name, ", which the control plane saw, is missing: that boot ends at ", range->second.second));
+      } else {
+        Report(ProblemKind::kSequence, 0, absl::StrCat(name, ", which the control plane saw, is missing"));
+      }
+    }
+  }
+
   absl::Status CheckDigest(const SegmentDigest& seen) {
     const std::string path = DigestPath(audit_path_, seen.boot, seen.first_seq);
     absl::StatusOr<std::string> text = fs_.ReadWhole(path);
@@ -164,6 +219,24 @@ class Verifier {
       }
     }
     previous_digest_ = HashOfDigest(*text);
+    return options_.public_key.empty() ? absl::OkStatus() : CheckSignature(path, *text);
+  }
+
+  absl::Status CheckSignature(const std::string& digest_path, absl::string_view digest) {
+    const std::string path = SignaturePath(digest_path);
+    const absl::StatusOr<std::string> text = fs_.ReadWhole(path);
+    if (absl::IsNotFound(text.status())) {
+      Report(ProblemKind::kSignatureMissing, 0, absl::StrCat("there is no ", path));
+      return absl::OkStatus();
+    }
+    if (!text.ok()) return text.status();
+    std::string signature;
+    if (!absl::Base64Unescape(absl::StripAsciiWhitespace(*text), &signature) ||
+        !VerifySignature(options_.public_key, digest, signature)) {
+      Report(ProblemKind::kSignature, 0, absl::StrCat(digest_path, " is not signed by this key"));
+      return absl::OkStatus();
+    }
+    ++report_.signatures;
     return absl::OkStatus();
   }
 
@@ -183,6 +256,7 @@ class Verifier {
     for (auto& [hole, problem] : holes_) {
       if (report_.problems.size() < options_.max_problems) report_.problems.push_back(std::move(problem));
     }
+    CheckKnownEnd();
     if (options_.last_seq == 0 || newest_seen_) return;
     path_ = audit_path_;
     Report(ProblemKind::kCutEnd, 0,
@@ -202,6 +276,11 @@ class Verifier {
   std::vector<std::pair<Hole, Problem>> holes_;
   std::optional<std::string> previous_digest_;
   bool newest_seen_ = false;
+  std::multimap<std::pair<std::string, uint64_t>, const KnownLine*> known_;  // not found yet
+  std::map<std::string, std::pair<uint64_t, uint64_t>> ranges_;              // boot -> first and last number
+  std::string oldest_boot_;
+  absl::Time oldest_ts_;
+  int64_t bytes_before_ = 0;  // of the segments before
 };
 
 }  // namespace
@@ -226,6 +305,10 @@ absl::string_view ProblemKindName(ProblemKind kind) {
       return "digest_chain";
     case ProblemKind::kCutEnd:
       return "cut_end";
+    case ProblemKind::kSignature:
+      return "signature";
+    case ProblemKind::kSignatureMissing:
+      return "signature_missing";
   }
   return "unknown";
 }

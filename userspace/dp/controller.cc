@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
@@ -109,6 +110,8 @@ absl::Status Controller::OpenAudit() {
   last_record_ = LastWrite(state_.options.audit.path);
   audit::AuditFileOptions options = state_.options.audit;
   LATTICE_ASSIGN_OR_RETURN(options.boot, audit::ReadBootId());
+  LATTICE_RETURN_IF_ERROR(LoadSigningKey());
+  options.signing_key = state_.signing_key;
   const auto info =
       datapath::ReadPinnedInfo(datapath::PinFolder(state_.options.datapath.pin_path, state_.options.datapath.iface));
   if (info.ok() && !datapath::IsInterruptedStart(*info)) {
@@ -124,6 +127,14 @@ absl::Status Controller::OpenAudit() {
   auto audit = audit::AuditFile::Open(audit::RealFileSystem(), RealClock(), std::move(options));
   LATTICE_RETURN_IF_ERROR(audit.status());
   state_.audit = *std::move(audit);
+  return absl::OkStatus();
+}
+
+absl::Status Controller::LoadSigningKey() {
+  auto key = audit::SigningKey::LoadOrCreate(state_.options.audit_key);
+  LATTICE_RETURN_IF_ERROR(Annotate(key.status(), "--audit-key"));
+  state_.signing_key = *std::move(key);
+  LOG(INFO) << "digests are signed; the public key is " << absl::Base64Escape(state_.signing_key->public_key());
   return absl::OkStatus();
 }
 
@@ -188,24 +199,35 @@ absl::Status Controller::Attach() {
   return absl::OkStatus();
 }
 
+absl::Status Controller::MakePublisher() {
+  const Options& options = state_.options;
+  if (options.nats.urls.empty()) return absl::OkStatus();
+  state_.sink = std::make_unique<NatsSink>(NatsSinkOptions{
+      .nats = options.nats,
+      .jetstream = options.nats_jetstream,
+      .stream = {.agent_token_file = options.agent_token_file},
+  });
+  audit::PublisherOptions publishing;
+  publishing.audit_path = options.audit.path;
+  publishing.heads = {
+      .node = options.audit.node, .agent_id = options.audit.agent_id, .public_key = state_.signing_key->public_key()};
+  // The recorder is there before the publisher starts.
+  publishing.on_loss = [this](const audit::Loss& loss) { state_.recorder->AddLoss(loss); };
+  LATTICE_ASSIGN_OR_RETURN(state_.publisher, audit::Publisher::Create(audit::RealFileSystem(), RealClock(),
+                                                                      *state_.sink, std::move(publishing)));
+  loop_->AddTimer(kNatsLogPeriod, [this] { state_.sink->LogEvents(); });
+  return absl::OkStatus();
+}
+
 absl::Status Controller::StartThreads() {
-  if (!state_.options.nats.urls.empty()) {
-    state_.sink = std::make_unique<NatsSink>(state_.options.nats);
-    LATTICE_ASSIGN_OR_RETURN(
-        state_.publisher,
-        audit::Publisher::Create(audit::RealFileSystem(), RealClock(), *state_.sink,
-                                 {.audit_path = state_.options.audit.path,
-                                  // The recorder is there before the publisher starts.
-                                  .on_loss = [this](const audit::Loss& loss) { state_.recorder->AddLoss(loss); }}));
-    loop_->AddTimer(kNatsLogPeriod, [this] { state_.sink->LogEvents(); });
-  }
+  LATTICE_RETURN_IF_ERROR(MakePublisher());
   RecorderOptions options;
   options.agent_id = state_.options.audit.agent_id;
   options.iface = state_.options.iface();
   options.mode = state_.options.datapath.mode;
   options.ledger_path = RunPath(state_.options.instance, "told");
-  options.on_written = [publisher = state_.publisher.get()](uint64_t records) {
-    if (publisher != nullptr) publisher->Written(records);
+  options.on_written = [publisher = state_.publisher.get()](uint64_t records, const audit::Head& head) {
+    if (publisher != nullptr) publisher->Written(records, head);
   };
   options.on_lines = [this](std::vector<FollowLine> lines) {
     loop_->Post([this, lines = std::move(lines)] { admin_->Follow(lines); });

@@ -45,11 +45,13 @@ class Controller {
   absl::Status Start();
   absl::Status Claim();
   absl::Status OpenAudit();
+  absl::Status LoadSigningKey();
   absl::Status OpenServers();
   absl::Status OpenMetrics();
   void RetryMetrics();
   absl::Status AddSignals();
   absl::Status Attach();
+  absl::Status MakePublisher();
   absl::Status StartThreads();
   void TellGap();
   void OnHangup();

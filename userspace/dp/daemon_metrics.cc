@@ -81,6 +81,13 @@ void DaemonMetrics::Declare() {
       "Failures on the way of records: sync and write of the audit file are tried again, damage of it is told in a "
       "loss record, a sweep of the kernel's tables is tried again, ring_malformed is a ring record that is none.",
       {"kind"});
+  DeclareNats();
+  const metrics::FamilyId build =
+      registry_.Declare(Type::kGauge, "lattice_build_info", "1; the labels are the build.", {"version", "revision"});
+  registry_.AddGauge(build, {Version(), Revision()}).Set(1);
+}
+
+void DaemonMetrics::DeclareNats() {
   nats_connected_ = registry_.Declare(Type::kGauge, "lattice_dp_nats_connected",
                                       "1 if connected to NATS; no series without --nats-url.");
   nats_published_ = registry_.Declare(
@@ -89,9 +96,19 @@ void DaemonMetrics::Declare() {
       {"result"});
   spool_ = registry_.Declare(Type::kGauge, "lattice_dp_spool_records",
                              "Records in the audit file that are not yet published; no series without --nats-url.");
-  const metrics::FamilyId build =
-      registry_.Declare(Type::kGauge, "lattice_build_info", "1; the labels are the build.", {"version", "revision"});
-  registry_.AddGauge(build, {Version(), Revision()}).Set(1);
+  nats_acked_ = registry_.Declare(Type::kCounter, "lattice_dp_nats_acked_total",
+                                  "Messages JetStream acknowledged: stored now, or a duplicate that was stored before.",
+                                  {"result"});
+  nats_in_flight_ = registry_.Declare(Type::kGauge, "lattice_dp_nats_in_flight",
+                                      "Messages on their way that JetStream has not acknowledged.");
+  nats_window_full_ = registry_.Declare(Type::kCounter, "lattice_dp_nats_window_full_total",
+                                        "Times publishing waited because so many messages were in flight.");
+  nats_replays_ = registry_.Declare(
+      Type::kCounter, "lattice_dp_nats_replays_total",
+      "Times the stream had lost what it had acknowledged, and records were published again from the audit file.");
+  nats_no_stream_ = registry_.Declare(
+      Type::kCounter, "lattice_dp_nats_no_stream_total",
+      "Times there was no stream LATTICE_AUDIT, which latticed makes; records wait in the audit file.");
 }
 
 void DaemonMetrics::Collect(metrics::Collection& out) const {
@@ -182,13 +199,28 @@ void DaemonMetrics::CollectRecords(metrics::Collection& out) const {
   out.Count(audit_errors_, {"damage"}, audit.damages);
   out.Count(audit_errors_, {"sweep"}, state_.recorder->counters().sweep_failures);
   out.Count(audit_errors_, {"ring_malformed"}, state_.recorder->counters().ring_malformed);
-  if (state_.options.nats.urls.empty()) return;
+  if (!state_.options.nats.urls.empty()) CollectNats(out);
+}
+
+void DaemonMetrics::CollectNats(metrics::Collection& out) const {
   out.Set(nats_connected_, {}, state_.sink->is_connected() ? 1 : 0);
   const audit::PublisherCounters& published = state_.publisher->counters();
   out.Count(nats_published_, {"ok"}, published.published);
   out.Count(nats_published_, {"failed"}, published.failed);
   out.Count(nats_published_, {"undecodable"}, published.undecodable);
   out.Set(spool_, {}, static_cast<double>(published.spool_records));
+  if (!state_.options.nats_jetstream) return;
+  out.Count(nats_replays_, {}, published.replays);
+  static const nats::JetStreamCounters kNone;
+  const nats::JetStreamCounters* const counters = state_.sink->jetstream_counters();
+  const nats::JetStreamCounters& stream = counters == nullptr ? kNone : *counters;
+  const uint64_t duplicates = stream.duplicates;
+  const uint64_t acked = stream.acked;
+  out.Count(nats_acked_, {"stored"}, acked - std::min(duplicates, acked));
+  out.Count(nats_acked_, {"duplicate"}, duplicates);
+  out.Set(nats_in_flight_, {}, static_cast<double>(stream.in_flight));
+  out.Count(nats_window_full_, {}, stream.window_full);
+  out.Count(nats_no_stream_, {}, stream.no_stream);
 }
 
 }  // namespace lattice::dp

@@ -27,11 +27,13 @@ class DaemonMetrics {
 
  private:
   void Declare();
+  void DeclareNats();
   void Collect(metrics::Collection& out) const;
   void CollectHooks(metrics::Collection& out) const;
   void CollectTraffic(const datapath::Stats& stats, metrics::Collection& out) const;
   void CollectFlows(const datapath::Stats& stats, metrics::Collection& out) const;
   void CollectRecords(metrics::Collection& out) const;
+  void CollectNats(metrics::Collection& out) const;
 
   const DaemonState& state_;
   metrics::Registry registry_;
@@ -40,6 +42,7 @@ class DaemonMetrics {
   metrics::FamilyId generation_, policy_info_, enforcing_, foreign_, mode_;
   metrics::FamilyId audit_lost_, audit_written_, audit_failing_, audit_errors_, nats_connected_, nats_published_,
       spool_;
+  metrics::FamilyId nats_acked_, nats_in_flight_, nats_window_full_, nats_replays_, nats_no_stream_;
   metrics::Histogram* apply_seconds_;
   metrics::Counter* apply_failures_;
 };

@@ -74,6 +74,9 @@ DEFINE_string(audit_disk_full, "block",
               "block | drop | deny: when the audit file can't be written, keep the records in the kernel tables until "
               "it can (new flows are denied when those are full), drop and count them, or deny all traffic, live flows "
               "included.");
+DEFINE_string(audit_key, "",
+              "File with the Ed25519 private key (PEM, or the 32 bytes of a seed) that signs the digests of closed "
+              "segments; made with mode 0600 if it is missing. Empty: <audit-log>.key.");
 
 DEFINE_string(nats_url, "", "NATS server, nats://HOST:PORT or tls://HOST:PORT; repeatable. Empty: no publishing.");
 DEFINE_string(nats_credentials, "", "File with JWT and NKey seed for NATS.");
@@ -83,6 +86,14 @@ DEFINE_string(nats_token_file, "", "File with the token for NATS.");
 DEFINE_string(nats_tls_ca, "", "PEM file with the authority of the NATS server. Empty: the system's authorities.");
 DEFINE_string(nats_tls_cert, "", "PEM file with our certificate for NATS, with --nats-tls-key.");
 DEFINE_string(nats_tls_key, "", "PEM file with the key of --nats-tls-cert.");
+
+DEFINE_bool(
+    nats_jetstream, true,
+    "A record counts as published when the JetStream stream LATTICE_AUDIT, which latticed makes, has stored it. "
+    "false: when a server received it by core NATS, for control planes without JetStream.");
+DEFINE_string(agent_token_file, "",
+              "File with the agent's JWT, which goes with every message to the control plane (header "
+              "Lattice-Agent-Token). Needs JetStream.");
 
 DEFINE_string(metrics_addr, "127.0.0.1:9478",
               "HOST:PORT of /metrics, /healthz and /readyz; port 0 takes a free one. Empty: none.");
@@ -164,10 +175,10 @@ const std::vector<Group>& Groups() {
         "on_table_full", "policy_memory", "tc_hook"}},
       {"Records",
        {"agent_name", "node", "audit_log", "audit_rotate_size", "audit_rotate_after", "audit_max_size", "audit_fsync",
-        "audit_fsync_interval", "audit_disk_full"}},
+        "audit_fsync_interval", "audit_disk_full", "audit_key"}},
       {"NATS",
        {"nats_url", "nats_credentials", "nats_user", "nats_password_file", "nats_token_file", "nats_tls_ca",
-        "nats_tls_cert", "nats_tls_key"}},
+        "nats_tls_cert", "nats_tls_key", "nats_jetstream", "agent_token_file"}},
       {"Operation", {"metrics_addr", "admin_socket", "seccomp"}},
   };
   return groups;
@@ -274,6 +285,7 @@ FlagValues ParseFlags(int argc, char** argv) {
   values.audit_fsync = FLAGS_audit_fsync;
   values.audit_fsync_interval = FLAGS_audit_fsync_interval;
   values.audit_disk_full = FLAGS_audit_disk_full;
+  values.audit_key = FLAGS_audit_key;
   values.nats_urls = GetCollected().nats_urls;
   values.nats_credentials = FLAGS_nats_credentials;
   values.nats_user = FLAGS_nats_user;
@@ -282,6 +294,8 @@ FlagValues ParseFlags(int argc, char** argv) {
   values.nats_tls_ca = FLAGS_nats_tls_ca;
   values.nats_tls_cert = FLAGS_nats_tls_cert;
   values.nats_tls_key = FLAGS_nats_tls_key;
+  values.nats_jetstream = FLAGS_nats_jetstream;
+  values.agent_token_file = FLAGS_agent_token_file;
   values.metrics_addr = FLAGS_metrics_addr;
   values.admin_socket = FLAGS_admin_socket;
   values.seccomp = FLAGS_seccomp;

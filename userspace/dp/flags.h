@@ -52,6 +52,7 @@ struct FlagValues {
   std::string audit_fsync = "interval";
   std::string audit_fsync_interval;
   std::string audit_disk_full = "block";
+  std::string audit_key;
   // NATS.
   std::vector<std::string> nats_urls;
   std::string nats_credentials;
@@ -61,6 +62,8 @@ struct FlagValues {
   std::string nats_tls_ca;
   std::string nats_tls_cert;
   std::string nats_tls_key;
+  bool nats_jetstream = true;
+  std::string agent_token_file;
   // Operation.
   std::string metrics_addr;
   std::string admin_socket;

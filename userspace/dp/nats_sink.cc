@@ -23,7 +23,7 @@ absl::StatusOr<nats::Connection*> NatsSink::Connect() {
     if (tried_ns_.has_value() && now - *tried_ns_ < kCreateIntervalNs) return create_error_;
     tried_ns_ = now;
   }
-  auto connection = nats::Connection::Create(options_);  // blocks
+  auto connection = nats::Connection::Create(options_.nats);  // blocks
   absl::MutexLock lock(&mutex_);
   if (!connection.ok()) {
     create_error_ = connection.status();
@@ -32,17 +32,44 @@ absl::StatusOr<nats::Connection*> NatsSink::Connect() {
     return create_error_;
   }
   connection_ = *std::move(connection);
+  if (options_.jetstream) jetstream_ = std::make_unique<nats::JetStreamPublisher>(*connection_, options_.stream);
   return connection_.get();
+}
+
+absl::StatusOr<uint64_t> NatsSink::Begin() {
+  LATTICE_RETURN_IF_ERROR(Connect().status());
+  return jetstream_ == nullptr ? uint64_t{0} : jetstream_->Begin();
 }
 
 absl::Status NatsSink::Publish(absl::string_view subject, absl::string_view payload, absl::string_view msg_id) {
   LATTICE_ASSIGN_OR_RETURN(nats::Connection* const connection, Connect());
-  return connection->Publish(subject, payload, msg_id);
+  return jetstream_ == nullptr ? connection->Publish(subject, payload, msg_id)
+                               : jetstream_->Publish(subject, payload, msg_id);
 }
 
 absl::Status NatsSink::Flush(absl::Duration timeout) {
   LATTICE_ASSIGN_OR_RETURN(nats::Connection* const connection, Connect());
-  return connection->Flush(timeout);
+  return jetstream_ == nullptr ? connection->Flush(timeout) : jetstream_->Flush(timeout);
+}
+
+std::optional<audit::StoredAt> NatsSink::last_stored() {
+  if (jetstream_ == nullptr || !jetstream_->last_stored().has_value()) return std::nullopt;
+  const nats::StoredMessage& stored = *jetstream_->last_stored();
+  return audit::StoredAt{stored.stream_created_ns, stored.sequence, stored.msg_id};
+}
+
+std::vector<audit::Refused> NatsSink::TakeRefused() {
+  std::vector<audit::Refused> refused;
+  if (jetstream_ == nullptr) return refused;
+  for (nats::RefusedMessage& message : jetstream_->TakeRefused()) {
+    refused.push_back({std::move(message.msg_id), std::move(message.reason)});
+  }
+  return refused;
+}
+
+absl::StatusOr<bool> NatsSink::Holds(const audit::StoredAt& stored) {
+  if (jetstream_ == nullptr) return true;
+  return jetstream_->Holds({stored.stream_created_ns, stored.sequence, stored.msg_id});
 }
 
 bool NatsSink::connected() {
@@ -68,6 +95,11 @@ std::string NatsSink::last_error() const {
 uint64_t NatsSink::reconnects() const {
   absl::MutexLock lock(&mutex_);
   return connection_ == nullptr ? 0 : connection_->reconnects();
+}
+
+const nats::JetStreamCounters* NatsSink::jetstream_counters() const {
+  absl::MutexLock lock(&mutex_);
+  return jetstream_ == nullptr ? nullptr : &jetstream_->counters();
 }
 
 void NatsSink::LogEvents() {

@@ -150,6 +150,7 @@ void Audit(Problems& problems, const FlagValues& flags, const HostFacts& host, O
       problems, "--audit-disk-full", flags.audit_disk_full,
       {{{"block", audit::DiskFull::kBlock}, {"drop", audit::DiskFull::kDrop}, {"deny", audit::DiskFull::kDenyNew}}});
   audit.publishing = !flags.nats_urls.empty();
+  out->audit_key = flags.audit_key.empty() ? audit.path + ".key" : flags.audit_key;
 }
 
 void Nats(Problems& problems, const FlagValues& flags, const HostFacts& host, nats::Options* out) {
@@ -161,6 +162,7 @@ void Nats(Problems& problems, const FlagValues& flags, const HostFacts& host, na
       {"--nats-tls-ca", &flags.nats_tls_ca},
       {"--nats-tls-cert", &flags.nats_tls_cert},
       {"--nats-tls-key", &flags.nats_tls_key},
+      {"--agent-token-file", &flags.agent_token_file},
   };
   for (const auto& [flag, value] : given) {
     if (flags.nats_urls.empty() && !value->empty()) problems.Add(flag, *value, "needs --nats-url");
@@ -222,6 +224,11 @@ absl::StatusOr<Options> MakeOptions(const FlagValues& flags, const HostFacts& ho
   out.policy = {flags.rules, flags.egress_default_deny, flags.ingress_default_deny, flags.policy_file};
   Audit(problems, flags, host, &out);
   Nats(problems, flags, host, &out.nats);
+  out.nats_jetstream = flags.nats_jetstream;
+  out.agent_token_file = flags.agent_token_file;
+  if (!flags.nats_jetstream && !flags.agent_token_file.empty()) {
+    problems.Add("--agent-token-file", flags.agent_token_file, "needs JetStream: leave --nats-jetstream=false out");
+  }
   out.metrics_addr = flags.metrics_addr;
   out.admin_socket = flags.admin_socket.empty() ? DefaultAdminSocket(host.instance) : flags.admin_socket;
   AbsolutePath(problems, "--admin-socket", out.admin_socket);

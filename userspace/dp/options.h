@@ -33,8 +33,11 @@ struct Options {
   PolicyOptions policy;
   audit::AuditFileOptions audit;   // boot, min_next_seq and rings_adopted are for the controller
   bool make_audit_folder = false;  // the path is our default
+  std::string audit_key;           // file of the signing key
   nats::Options nats;              // no urls: no publishing
-  std::string metrics_addr;        // empty: none
+  bool nats_jetstream = true;
+  std::string agent_token_file;  // empty: none
+  std::string metrics_addr;      // empty: none
   std::string admin_socket;
   SeccompMode seccomp = SeccompMode::kEnforce;
 

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "userspace/audit/segment.h"
+#include "userspace/audit/signing.h"
 #include "userspace/base/file.h"
 #include "userspace/base/status.h"
 #include "userspace/datapath/lock.h"
@@ -80,6 +81,8 @@ void CheckAudit(const Options& options, Findings* findings) {
   // The folder too: rotation renames in it.
   findings->Add(remedy(CheckWritable(folder)));
   findings->Add(remedy(CheckWritable(options.audit.path)));
+  const absl::Status key = audit::SigningKey::Load(options.audit_key).status();
+  if (!key.ok() && !absl::IsNotFound(key)) findings->Add(Annotate(key, "--audit-key"));
 }
 
 // Read again later, when the capabilities are gone.
@@ -96,6 +99,7 @@ void CheckFiles(const Options& options, Findings* findings) {
       {"--nats-credentials", &options.nats.credentials_file}, {"--nats-password-file", &options.nats.password_file},
       {"--nats-token-file", &options.nats.token_file},        {"--nats-tls-ca", &options.nats.tls_ca_file},
       {"--nats-tls-cert", &options.nats.tls_cert_file},       {"--nats-tls-key", &options.nats.tls_key_file},
+      {"--agent-token-file", &options.agent_token_file},
   };
   for (const auto& [flag, path] : files) CheckFile(flag, *path, findings);
 }

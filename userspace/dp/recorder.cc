@@ -163,7 +163,7 @@ bool Recorder::Write() {
 
 void Recorder::CountWritten() {
   const uint64_t written = audit_->counters().written;
-  if (written != told_written_) options_.on_written(written - std::exchange(told_written_, written));
+  if (written != told_written_) options_.on_written(written - std::exchange(told_written_, written), audit_->newest());
 }
 
 void Recorder::AfterWrite() {

@@ -48,7 +48,7 @@ struct RecorderOptions {
   lat_mode mode = LAT_MODE_ENFORCE;
   std::string ledger_path;  // see LossLedger
   // Both are called on the recorder's thread.
-  std::function<void(uint64_t records)> on_written;
+  std::function<void(uint64_t records, const audit::Head& newest)> on_written;
   std::function<void(std::vector<FollowLine>)> on_lines;  // only while following
 };
 

@@ -33,6 +33,8 @@ struct DaemonState {
   bool disk_failing = false;
   bool detached = false;
 
+  std::shared_ptr<const audit::SigningKey> signing_key;
+
   // In the order of use: what is below uses what is above, and goes first.
   std::unique_ptr<datapath::Datapath> datapath;
   std::unique_ptr<NatsSink> sink;               // null without --nats-url

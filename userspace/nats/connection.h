@@ -63,6 +63,8 @@ struct Event {
   std::string text;
 };
 
+class Session;
+
 class Connection {
  public:
   // InvalidArgument for options that can never work (names the option and its value), an error of a file that
@@ -97,6 +99,15 @@ class Connection {
   // wait; then the oldest goes.
   int event_fd() const;
   std::vector<Event> TakeEvents();
+
+  // For the other files of this module (session.h). The session of now; null when not connected.
+  std::shared_ptr<Session> session() const;
+  // Waits for a session with a larger number than `after`; 0: for any. Null after `timeout`.
+  std::shared_ptr<Session> AwaitSession(uint64_t after, absl::Duration timeout) const;
+  // Unavailable, with the last reason.
+  absl::Status NotConnected() const;
+  // Something for TakeEvents().
+  void AddEvent(Event::Kind kind, absl::string_view text) const;
 
  private:
   class Impl;

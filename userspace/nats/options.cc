@@ -60,15 +60,6 @@ absl::Status ValidateUrl(absl::string_view url) {
   return absl::OkStatus();
 }
 
-// The first line: editors end a file with a newline that is no part of the secret.
-absl::StatusOr<std::string> ReadSecret(const std::string& path, absl::string_view what) {
-  absl::StatusOr<std::string> text = ReadFile(path);
-  if (!text.ok()) return Annotate(text.status(), absl::StrCat("NATS ", what, " file"));
-  std::string secret(absl::StripAsciiWhitespace(*text));
-  if (secret.empty()) return absl::InvalidArgumentError(absl::StrCat("NATS ", what, " file ", path, " is empty"));
-  return secret;
-}
-
 bool WantsTls(const Options& options) {
   for (const std::string& url : options.urls) {
     if (absl::StartsWith(url, kTlsScheme)) return true;
@@ -129,6 +120,15 @@ absl::Status SetTimes(const Options& options, natsOptions* raw) {
 }
 
 }  // namespace
+
+// Editors end a file with a newline that is no part of the secret.
+absl::StatusOr<std::string> ReadSecret(const std::string& path, absl::string_view what) {
+  absl::StatusOr<std::string> text = ReadFile(path);
+  if (!text.ok()) return Annotate(text.status(), absl::StrCat("NATS ", what, " file"));
+  std::string secret(absl::StripAsciiWhitespace(*text));
+  if (secret.empty()) return absl::InvalidArgumentError(absl::StrCat("NATS ", what, " file ", path, " is empty"));
+  return secret;
+}
 
 absl::Status Validate(const Options& options) {
   if (options.urls.empty()) return absl::InvalidArgumentError("no NATS URL");

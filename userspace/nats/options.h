@@ -21,6 +21,9 @@ using NatsOptionsPtr = std::unique_ptr<natsOptions, NatsOptionsDeleter>;
 // Reads the secret files anew. Callbacks are not set.
 absl::StatusOr<NatsOptionsPtr> MakeOptions(const Options& options);
 
+// The first line of a file with a secret; `what` names it in an error ("password").
+absl::StatusOr<std::string> ReadSecret(const std::string& path, absl::string_view what);
+
 // `status` as a Status; the library's text for it and, of this thread, the detail it left, redacted.
 absl::Status ToStatus(natsStatus status, absl::string_view context);
 

@@ -91,8 +91,8 @@ absl::Status Sqlite::Open() {
   LATTICE_RETURN_IF_ERROR(
       ExecuteScript(absl::StrCat("PRAGMA journal_mode=WAL; PRAGMA synchronous=", options_.sync_full ? "FULL" : "NORMAL",
                                  "; PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-65536;"
-                                 // 32 MiB: a page that many transactions change is copied to the file once.
-                                 "PRAGMA wal_autocheckpoint=8192; PRAGMA journal_size_limit=67108864;"),
+                                 // 64 MiB: a page that many transactions change is copied to the file once.
+                                 "PRAGMA wal_autocheckpoint=16384; PRAGMA journal_size_limit=134217728;"),
                     absl::InfiniteFuture()));
   if (options_.sqlite_max_pages == 0) return absl::OkStatus();
   return ExecuteScript(absl::StrCat("PRAGMA max_page_count=", options_.sqlite_max_pages), absl::InfiniteFuture());

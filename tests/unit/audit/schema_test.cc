@@ -11,8 +11,12 @@
 
 #include "tests/testing/flow_records.h"
 #include "tests/testing/seed.h"
+#include "tests/testing/temp_dir.h"
+#include "tests/unit/audit/audit_fixture.h"
 #include "userspace/audit/chain.h"
 #include "userspace/audit/encoder.h"
+#include "userspace/audit/heads.h"
+#include "userspace/audit/signing.h"
 #include "userspace/base/file.h"
 #include "userspace/flow/names.h"
 
@@ -21,12 +25,14 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+Json LoadSchema(const std::string& name) {
+  const char* source = std::getenv("LATTICE_SOURCE_DIR");
+  const std::string folder = source != nullptr ? source : ".";
+  return Json::parse(ReadFile(folder + "/tools/schema/" + name).value());
+}
+
 const Json& Schema() {
-  static const Json schema = [] {
-    const char* source = std::getenv("LATTICE_SOURCE_DIR");
-    const std::string folder = source != nullptr ? source : ".";
-    return Json::parse(ReadFile(folder + "/tools/schema/flow-record.schema.json").value());
-  }();
+  static const Json schema = LoadSchema("flow-record.schema.json");
   return schema;
 }
 
@@ -80,9 +86,9 @@ std::string CheckBranches(const Json& value, const Json& schema, const std::stri
 }
 
 std::string Check(const Json& value, const Json& given, const std::string& at) {
-  static const std::set<std::string> kKnown = {"$schema",    "$id",   "$defs",   "title",   "description", "type",
-                                               "enum",       "const", "pattern", "minimum", "maximum",     "required",
-                                               "properties", "allOf", "oneOf",   "if",      "then",        "else"};
+  static const std::set<std::string> kKnown = {
+      "$schema", "$id",      "$defs",     "title",      "description", "type",  "enum", "const", "pattern", "minimum",
+      "maximum", "required", "minLength", "properties", "allOf",       "oneOf", "if",   "then",  "else"};
   const Json& schema = Resolve(given);
   for (const auto& [word, unused] : schema.items()) EXPECT_TRUE(kKnown.count(word)) << word;
   if (schema.contains("type") && !HasType(value, schema["type"])) return at + ": not of type " + schema["type"].dump();
@@ -96,6 +102,9 @@ std::string Check(const Json& value, const Json& given, const std::string& at) {
     if (!std::regex_search(value.get<std::string>(), std::regex(schema["pattern"].get<std::string>()))) {
       return at + ": " + value.dump() + " does not fit " + schema["pattern"].dump();
     }
+  }
+  if (schema.contains("minLength") && value.is_string() && value.get<std::string>().size() < schema["minLength"]) {
+    return at + ": too short";
   }
   if (schema.contains("minimum") && value.is_number() && value < schema["minimum"]) return at + ": too small";
   if (schema.contains("maximum") && value.is_number() && value > schema["maximum"]) return at + ": too large";
@@ -199,6 +208,44 @@ TEST(FlowRecordSchema, UpstreamsKeysComeFirst) {
             (std::vector<std::string>{"identity", "src_ip", "dst_ip", "dst_port", "protocol", "verdict"}));
   EXPECT_EQ(FirstKeys(message, 7),
             (std::vector<std::string>{"agentId", "traceId", "direction", "dstIp", "dstPort", "bytes", "ts"}));
+}
+
+// Takes what is published, as text.
+class TextSink : public MessageSink {
+ public:
+  absl::Status Publish(absl::string_view, absl::string_view payload, absl::string_view) override {
+    payloads.emplace_back(payload);
+    return absl::OkStatus();
+  }
+  absl::Status Flush(absl::Duration) override { return absl::OkStatus(); }
+  bool connected() override { return true; }
+  std::vector<std::string> payloads;
+};
+
+class HeadSchema : public AuditFixture {};
+
+TEST_F(HeadSchema, FitsBothKindsOfHeadAndRefusesOthers) {
+  const Json schema = LoadSchema("audit-head.schema.json");
+  testing::TempDir dir;
+  options_.signing_key = SigningKey::LoadOrCreate(dir.File("key")).value();
+  Open();
+  ASSERT_TRUE(Write(3).ok());
+  ASSERT_TRUE(audit_->Reopen().ok());
+  Heads heads(
+      fs_, clock_,
+      {.audit_path = kPath, .node = "n\xff", .agent_id = "a", .public_key = options_.signing_key->public_key()});
+  heads.Moved(audit_->newest());
+  TextSink sink;
+  ASSERT_TRUE(heads.HandOver(sink, true).ok());
+  ASSERT_EQ(sink.payloads.size(), 2u);
+  for (const std::string& payload : sink.payloads) EXPECT_EQ(Check(Json::parse(payload), schema), "") << payload;
+  for (const char* const key : {"v", "node", "boot", "seq", "h", "ts"}) {
+    Json head = Json::parse(sink.payloads[0]);
+    head.erase(key);
+    EXPECT_NE(Check(head, schema), "") << key;
+    head[key] = Json::array();
+    EXPECT_NE(Check(head, schema), "") << key;
+  }
 }
 
 }  // namespace

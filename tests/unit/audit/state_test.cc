@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "tests/testing/fake_file_system.h"
+#include "userspace/audit/checkpoints.h"
 #include "userspace/audit/cursor.h"
 #include "userspace/audit/digest.h"
 #include "userspace/audit/state_json.h"
@@ -58,8 +59,8 @@ class DecodeBadState : public ::testing::TestWithParam<BadFile> {};
 
 TEST_P(DecodeBadState, IsRefused) {
   const std::string text = Broken(GetParam(), "");
-  for (const absl::Status& status :
-       {DecodeState(text).status(), DecodeCursor(text).status(), DecodeDigest(text).status()}) {
+  for (const absl::Status& status : {DecodeState(text).status(), DecodeCursor(text).status(),
+                                     DecodeDigest(text).status(), DecodeCheckpoint(text).status()}) {
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
     EXPECT_EQ(status.message(), GetParam().error);
   }
@@ -98,6 +99,95 @@ INSTANTIATE_TEST_SUITE_P(
         BadFile{.name = "NumberAsNull", .from = ":17", .to = ":null", .error = "\"seq\": expected a number"},
         BadFile{.name = "NoNumber", .from = ",\"seq\":17", .to = "", .error = "\"seq\": expected a number"}),
     kBadFileName);
+
+Checkpoint GoodCheckpoint() {
+  return {.cursor = kCursor,
+          .stored = {.stream_created_ns = 1'770'000'000'000'000'001, .sequence = 42, .msg_id = "n/0123456789ab/17"},
+          .at = absl::FromUnixNanos(1'770'000'000'123'456'789)};
+}
+
+TEST(Checkpoint, ComesBackAsItWasEncodedAndIsACursorToo) {
+  EXPECT_EQ(DecodeCheckpoint(EncodeCheckpoint(GoodCheckpoint())).value(), GoodCheckpoint());
+  EXPECT_EQ(DecodeCursor(EncodeCheckpoint(GoodCheckpoint())).value(), kCursor);
+}
+
+class DecodeBadCheckpoint : public ::testing::TestWithParam<BadFile> {};
+
+TEST_P(DecodeBadCheckpoint, IsRefusedNamingLineAndKey) {
+  const std::string good = EncodeCheckpoint(GoodCheckpoint());
+  const absl::Status status = Checkpoints::Decode(good + "\n" + Broken(GetParam(), good)).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_TRUE(absl::StartsWith(status.message(), absl::StrCat("line 3: ", GetParam().error))) << status;
+}
+
+constexpr char kAt[] = "2026-02-02T02:40:00.123456789+00:00";
+
+INSTANTIATE_TEST_SUITE_P(
+    Cases, DecodeBadCheckpoint,
+    ::testing::Values(
+        BadFile{.name = "Word", .to = "x", .error = "not a JSON object"},
+        BadFile{.name = "CutShort", .to = "{\"boot\":\"b\"", .error = "not a JSON object"},
+        BadFile{.name = "NoKeys", .to = "{}", .error = "\"boot\": expected a string"},
+        BadFile{.name = "NoOffset", .from = ",\"offset\":4711", .error = "\"offset\": expected a number"},
+        BadFile{.name = "IdAsNumber", .from = "\"n/0123456789ab/17\"", .to = "1", .error = "\"msgId\": expected"},
+        BadFile{.name = "NegativeSequence", .from = ":42", .to = ":-42", .error = "\"sequence\": expected a number"},
+        BadFile{.name = "SequenceZero", .from = ":42", .to = ":0", .error = "\"sequence\": a stream counts from 1"},
+        BadFile{.name = "StreamAsText",
+                .from = "1770000000000000001",
+                .to = "\"1770000000000000001\"",
+                .error = "\"stream\": expected a number"},
+        BadFile{.name = "StreamAboveItsType",
+                .from = "1770000000000000001",
+                .to = "9223372036854775808",
+                .error = "\"stream\": too large"},
+        BadFile{.name = "AtNoTime", .from = kAt, .to = "yesterday", .error = "\"at\": "},
+        BadFile{.name = "AtNever", .from = kAt, .to = "infinite-past", .error = "\"at\": infinite"}),
+    kBadFileName);
+
+TEST(Checkpoints, AreOneForEachFiveSecondsOfTenMinutesTheNewestAndOneBefore) {
+  Checkpoints checkpoints;
+  const absl::Time start = absl::FromUnixSeconds(1'770'000'000);
+  for (uint64_t i = 1; i <= 20'000; ++i) {  // ten a second, for more than half an hour
+    Checkpoint checkpoint = GoodCheckpoint();
+    checkpoint.stored.sequence = i;
+    checkpoint.at = start + absl::Milliseconds(100) * static_cast<int64_t>(i);
+    checkpoints.Add(checkpoint);
+  }
+  const std::vector<Checkpoint>& all = checkpoints.all();
+  EXPECT_EQ(all.back().stored.sequence, 20'000u);
+  EXPECT_LE(all.front().at, all.back().at - Checkpoints::kWindow);
+  EXPECT_GT(all[1].at, all.back().at - Checkpoints::kWindow);
+  EXPECT_NEAR(static_cast<double>(all.size()), 122, 5);
+  for (size_t i = 1; i < all.size(); ++i) EXPECT_LE(all[i].at - all[i - 1].at, absl::Seconds(6));
+}
+
+TEST(Checkpoints, StayFewWhateverTheClockDoes) {
+  Checkpoints checkpoints;
+  for (uint64_t i = 1; i <= 5'000; ++i) {
+    Checkpoint checkpoint = GoodCheckpoint();
+    checkpoint.stored.sequence = i;
+    checkpoint.at -= absl::Seconds(1) * static_cast<int64_t>(i);  // it runs backwards
+    checkpoints.Add(checkpoint);
+  }
+  EXPECT_LE(checkpoints.all().size(), Checkpoints::kMost);
+  EXPECT_EQ(checkpoints.all().back().stored.sequence, 5'000u);
+  EXPECT_TRUE(Checkpoints::Decode(checkpoints.EncodeOlder()).ok());
+}
+
+TEST(Checkpoints, TheNewestComesFromTheCursorsFileAndABrokenFileIsLeftOut) {
+  testing::FakeFileSystem fs;
+  EXPECT_TRUE(LoadCheckpoints(fs, "a.jsonl").all().empty());
+  Checkpoint older = GoodCheckpoint();
+  older.stored.sequence = 7;
+  older.at -= absl::Minutes(1);
+  fs.SetContent("a.jsonl.checkpoints", EncodeCheckpoint(older));
+  fs.SetContent("a.jsonl.cursor", EncodeCheckpoint(GoodCheckpoint()));
+  EXPECT_EQ(LoadCheckpoints(fs, "a.jsonl").all(), (std::vector<Checkpoint>{older, GoodCheckpoint()}));
+  fs.SetContent("a.jsonl.checkpoints", "{");
+  EXPECT_EQ(LoadCheckpoints(fs, "a.jsonl").all(), std::vector<Checkpoint>{GoodCheckpoint()});
+  fs.SetContent("a.jsonl.cursor", EncodeCursor(kCursor));  // of core NATS
+  EXPECT_TRUE(LoadCheckpoints(fs, "a.jsonl").all().empty());
+}
 
 SegmentDigest GoodDigest() {
   return {.name = "audit-b-1.jsonl",

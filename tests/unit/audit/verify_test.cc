@@ -9,13 +9,19 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "tests/testing/seed.h"
+#include "tests/testing/temp_dir.h"
 #include "tests/unit/audit/audit_fixture.h"
 #include "userspace/audit/chain.h"
+#include "userspace/audit/digest.h"
 #include "userspace/audit/lines.h"
+#include "userspace/audit/retention.h"
+#include "userspace/audit/signing.h"
 
 namespace lattice::audit {
 namespace {
@@ -279,6 +285,127 @@ TEST_F(VerifyTest, ReportsNoMoreProblemsThanItIsAskedFor) {
     fs_.SetContent(path, absl::StrReplaceAll(fs_.Content(path), {{"\"wg0\"", "\"wg1\""}}));
   }
   EXPECT_EQ(Verify({.max_problems = 3}).problems.size(), 3u);
+}
+
+// The same files, written by a node with a key.
+class VerifySignedTest : public VerifyTest {
+ protected:
+  void SetUp() override {
+    key_ = SigningKey::LoadOrCreate(dir_.File("key")).value();
+    options_.signing_key = key_;
+    VerifyTest::SetUp();
+    other_key_ = SigningKey::LoadOrCreate(dir_.File("other")).value();
+    ASSERT_TRUE(SignedKinds().empty());
+  }
+  Kinds_ SignedKinds() { return Kinds({.public_key = key_->public_key()}); }
+  // What an attacker without the key can do.
+  void SignByAnotherKey(const std::string& digest_path) {
+    fs_.SetContent(SignaturePath(digest_path), absl::Base64Escape(other_key_->Sign(fs_.Content(digest_path))));
+  }
+
+  testing::TempDir dir_;
+  std::shared_ptr<const SigningKey> key_;
+  std::unique_ptr<SigningKey> other_key_;
+};
+
+TEST_F(VerifySignedTest, EveryClosedSegmentsDigestIsSigned) {
+  const VerifyReport report = Verify({.public_key = key_->public_key()});
+  EXPECT_TRUE(report.ok());
+  EXPECT_EQ(report.signatures, 3u);
+  EXPECT_EQ(report.last_seq, 16u);
+  EXPECT_EQ(report.last_boot, options_.boot);
+}
+
+TEST_F(VerifySignedTest, TheWrongKeyShows) {
+  EXPECT_EQ(Kinds({.public_key = other_key_->public_key()}), Kinds_{Kind::kSignature});
+}
+
+TEST_F(VerifySignedTest, AMissingSignatureShows) {
+  ASSERT_TRUE(fs_.Remove(SignaturePath(kSecondDigest)).ok());
+  EXPECT_EQ(SignedKinds(), Kinds_{Kind::kSignatureMissing});
+}
+
+TEST_F(VerifySignedTest, ADroppedDigestShows) {
+  ASSERT_TRUE(fs_.Remove(kSecondDigest).ok());
+  EXPECT_TRUE(SignedKinds().count(Kind::kDigestMissing));
+}
+
+TEST_F(VerifySignedTest, ASignatureThatIsNoneShows) {
+  for (const char* const text : {"", "x", "AAAA", "\n"}) {
+    fs_.SetContent(SignaturePath(kSecondDigest), text);
+    EXPECT_EQ(SignedKinds(), Kinds_{Kind::kSignature}) << text;
+  }
+}
+
+TEST_F(VerifySignedTest, ASignatureOfAnotherDigestShows) {
+  fs_.SetContent(SignaturePath(kSecondDigest), fs_.Content(SignaturePath("d/audit-bootaaaaaaaa-1.digest")));
+  EXPECT_EQ(SignedKinds(), Kinds_{Kind::kSignature});
+}
+
+// The newest closed segment with its digest and all that follows made anew: without a key nothing would show.
+TEST_F(VerifySignedTest, AForgedEndShowsByItsSignatureOnly) {
+  const std::string path = "d/audit-bootaaaaaaaa-9.jsonl";
+  const std::string digest_path = "d/audit-bootaaaaaaaa-9.digest";
+  std::vector<std::string> lines = Lines(path);
+  lines[1] = absl::StrReplaceAll(lines[1], {{"\"verdict\":\"allow\"", "\"verdict\":\"drop\""}});
+  lines = Reseal(lines, HashOfLine(Lines(kSecond)[3]));
+  SetLines(path, lines);
+  SegmentDigest digest = DecodeDigest(fs_.Content(digest_path)).value();
+  digest.head = HashOfLine(lines[3]);
+  digest.bytes = static_cast<int64_t>(fs_.Content(path).size());
+  Sha256 sha;
+  sha.Update(fs_.Content(path));
+  const auto hash = sha.FinishHex();
+  digest.sha256 = std::string(hash.begin(), hash.end());
+  fs_.SetContent(digest_path, EncodeDigest(digest));
+  SetLines(kPath, Reseal(Lines(kPath), digest.head));
+  EXPECT_TRUE(Kinds().empty());
+  EXPECT_EQ(SignedKinds(), Kinds_{Kind::kSignature});
+  SignByAnotherKey(digest_path);
+  EXPECT_EQ(SignedKinds(), Kinds_{Kind::kSignature});
+}
+
+// Else an attacker would leave the signature out and let the daemon sign.
+TEST_F(VerifySignedTest, ADigestFoundWithoutASignatureIsNotSignedByTheNextStart) {
+  ASSERT_TRUE(fs_.Remove(SignaturePath(kSecondDigest)).ok());
+  Open();
+  EXPECT_FALSE(fs_.Exists(SignaturePath(kSecondDigest)));
+  EXPECT_EQ(SignedKinds(), Kinds_{Kind::kSignatureMissing});
+}
+
+TEST_F(VerifySignedTest, TheDigestOfASegmentThatACrashLeftWithoutOneIsSigned) {
+  ASSERT_TRUE(fs_.Remove("d/audit-bootaaaaaaaa-9.digest").ok());
+  ASSERT_TRUE(fs_.Remove("d/audit-bootaaaaaaaa-9.digest.sig").ok());
+  Open();
+  EXPECT_TRUE(SignedKinds().empty());
+}
+
+// A daemon that makes a digest anew in the middle changes it (it tells when), so the next one no longer follows.
+TEST_F(VerifySignedTest, ADroppedDigestThatTheNextStartMadeAnewStillShows) {
+  ASSERT_TRUE(fs_.Remove(kSecondDigest).ok());
+  clock_.Advance(absl::Seconds(5));
+  Open();
+  EXPECT_EQ(SignedKinds(), Kinds_{Kind::kDigestChain});
+}
+
+TEST_F(VerifySignedTest, PruningTakesTheSignatureToo) {
+  std::vector<DeletedSegment> deleted;
+  ASSERT_TRUE(PruneSegments(fs_, kPath, 1, false, &deleted).ok());
+  EXPECT_EQ(deleted.size(), 3u);
+  for (const std::string& path : fs_.Paths()) EXPECT_FALSE(absl::EndsWith(path, ".sig")) << path;
+}
+
+TEST_F(VerifySignedTest, ProgressEndsAtTheBytesOfAllFiles) {
+  uint64_t seen = 0;
+  VerifyOptions options;
+  options.on_progress = [&](uint64_t bytes) {
+    EXPECT_GE(bytes, seen);
+    seen = bytes;
+  };
+  Verify(options);
+  uint64_t all = 0;
+  for (const Segment& segment : Segments()) all += static_cast<uint64_t>(segment.info.size);
+  EXPECT_EQ(seen, all);
 }
 
 TEST(VerifyEmpty, NoFilesAreNoProblem) {

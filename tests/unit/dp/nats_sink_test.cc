@@ -37,7 +37,7 @@ TEST(NatsSink, ASlowNetworkGetsEachRecordOnce) {
   }
   ASSERT_TRUE((*audit)->Commit().ok());
 
-  NatsSink sink({.urls = {absl::StrCat("nats://127.0.0.1:", (*proxy)->port())}});
+  NatsSink sink({.nats = {.urls = {absl::StrCat("nats://127.0.0.1:", (*proxy)->port())}}, .jetstream = false});
   auto publisher = audit::Publisher::Create(audit::RealFileSystem(), RealClock(), sink,
                                             {.audit_path = path, .flush_timeout = absl::Milliseconds(300)});
   ASSERT_TRUE(publisher.ok()) << publisher.status();

@@ -163,6 +163,14 @@ const BadCase kBadCases[] = {
     {"CredentialsWithoutUrl",
      [](FlagValues& f) { f.nats_credentials = "/c"; },
      {"--nats-credentials=/c", "--nats-url"}},
+    {"AgentTokenWithoutUrl", [](FlagValues& f) { f.agent_token_file = "/t"; }, {"--agent-token-file=/t", "--nats-url"}},
+    {"AgentTokenWithoutJetStream",
+     [](FlagValues& f) {
+       f.nats_urls = {"nats://h:1"};
+       f.agent_token_file = "/t";
+       f.nats_jetstream = false;
+     },
+     {"--agent-token-file=/t", "--nats-jetstream=false"}},
     {"AdminSocketRelative", [](FlagValues& f) { f.admin_socket = "a.sock"; }, {"--admin-socket=a.sock", "absolute"}},
     {"AdminSocketTooLong",
      [](FlagValues& f) { f.admin_socket = "/" + std::string(120, 'a'); },

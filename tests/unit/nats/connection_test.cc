@@ -19,6 +19,7 @@
 #include "tests/testing/wait_until.h"
 #include "userspace/base/file.h"
 #include "userspace/base/unique_fd.h"
+#include "userspace/nats/session.h"
 
 namespace lattice::nats {
 namespace {
@@ -310,6 +311,21 @@ TEST(NatsConnection, EndsThoughAServerAcceptsAndSaysNothing) {
   const absl::Time start = absl::Now();
   connection->reset();
   EXPECT_LT(absl::Now() - start, absl::Seconds(5));
+}
+
+TEST(NatsConnection, ASessionStaysAliveWhileItIsHeldAndTheNextOneIsWaitedFor) {
+  auto server = NatsServer::Start();
+  ASSERT_TRUE(server.ok()) << server.status();
+  auto connection = Connect(To((*server)->url()));
+  const std::shared_ptr<Session> first = connection->session();
+  ASSERT_NE(first, nullptr);
+  EXPECT_EQ(connection->AwaitSession(0, kLong), first);
+  EXPECT_EQ(connection->AwaitSession(first->number(), absl::Milliseconds(20)), nullptr);
+  ASSERT_TRUE((*server)->Restart().ok());
+  const std::shared_ptr<Session> second = connection->AwaitSession(first->number(), kLong);
+  ASSERT_NE(second, nullptr);
+  EXPECT_GT(second->number(), first->number());
+  EXPECT_EQ(natsConnection_Status(first->get()), NATS_CONN_STATUS_CLOSED);
 }
 
 TEST(NatsConnection, FlushOfNothingIsOk) {

@@ -18,21 +18,23 @@ export function useLoad<T>(key: string, load: (signal: AbortSignal) => Promise<T
   const [round, setRound] = useState(0);
   const loadNow = useRef(load);
   loadNow.current = load;
+  const busy = useRef(false);
 
   useEffect(() => {
     const abort = new AbortController();
     setLoading(true);
+    busy.current = true;
+    const end = (message: string): void => {
+      busy.current = false;
+      setError(message);
+      setLoading(false);
+    };
     loadNow.current(abort.signal).then(
       (value) => {
         setData(() => value);
-        setError("");
-        setLoading(false);
+        end("");
       },
-      (reason: unknown) => {
-        if (isAbort(reason)) return;
-        setError(messageOf(reason));
-        setLoading(false);
-      },
+      (reason: unknown) => isAbort(reason) || end(messageOf(reason)),
     );
     return () => abort.abort();
   }, [key, round]);
@@ -40,7 +42,8 @@ export function useLoad<T>(key: string, load: (signal: AbortSignal) => Promise<T
   useEffect(() => {
     if (everyMs === 0) return undefined;
     const timer = setInterval(() => {
-      if (!document.hidden) setRound((value) => value + 1);
+      // An answer that takes longer than this is waited for, not asked for again.
+      if (!document.hidden && !busy.current) setRound((value) => value + 1);
     }, everyMs);
     return () => clearInterval(timer);
   }, [everyMs]);
@@ -102,6 +105,9 @@ export function useKeys(keys: Keys): void {
 export function useRowKeys(count: number, open: (index: number) => void, close: () => void): [number, (index: number) => void] {
   const [selected, select] = useState(-1);
   const bounded = Math.min(selected, count - 1);
+  useEffect(() => {
+    document.querySelector(".row.selected")?.scrollIntoView({ block: "nearest" });
+  }, [bounded]);
   useKeys({
     j: () => select(Math.min(bounded + 1, count - 1)),
     k: () => select(Math.max(bounded - 1, 0)),

@@ -6,7 +6,7 @@ import { parseView, printView, queryOf, type View } from "../lib/filter.ts";
 import { bytes, count, plural } from "../lib/format.ts";
 import { topLink } from "../lib/links.ts";
 import type { Agent } from "../lib/types.ts";
-import { Dialog } from "../parts/dialog.tsx";
+import { EnrollDialog, RevokeDialog } from "../parts/agent_dialogs.tsx";
 import { PolicyDialog } from "../parts/policy_dialog.tsx";
 import { RangePicker } from "../parts/range.tsx";
 import { Empty, Failed, Loading } from "../parts/states.tsx";
@@ -22,12 +22,19 @@ export function AgentsPage({ search, session }: PageProps) {
   const [word, setWord] = useState("");
   const [policyOf, setPolicyOf] = useState<string>();
   const [revoke, setRevoke] = useState<Agent>();
+  const [enroll, setEnroll] = useState(false);
   const [saved, setSaved] = useState("");
   const isAdmin = session.role === "admin";
   const all = [...(agents.data?.list ?? [])].sort((a, b) => a.name.localeCompare(b.name));
   const list = all.filter((agent) => [agent.name, agent.address, agent.hostname, agent.status].some((text) => text?.includes(word)));
   const [selected] = useRowKeys(list.length, (index) => setPolicyOf(list[index]?.name), () => setWord(""));
   useKeys({ r: agents.reload });
+  const approve = (name: string): void => {
+    send("POST", `/api/v1/agents/${encodeURIComponent(name)}/approve`, {}).then(
+      () => done(`${name} is approved.`),
+      (reason: unknown) => setSaved(`${name} was not approved: ${messageOf(reason)}`),
+    );
+  };
   const done = (message: string): void => {
     setSaved(message);
     setPolicyOf(undefined);
@@ -43,6 +50,11 @@ export function AgentsPage({ search, session }: PageProps) {
       <div class="filters">
         <div class="filter-form">
           <input data-filter type="text" value={word} placeholder="name, address, host or status ( / )" aria-label="Find an agent" spellcheck={false} onInput={(event) => setWord(event.currentTarget.value)} />
+          {isAdmin && (
+            <button type="button" onClick={() => setEnroll(true)}>
+              Enrol…
+            </button>
+          )}
         </div>
       </div>
       {saved && (
@@ -80,12 +92,13 @@ export function AgentsPage({ search, session }: PageProps) {
           </thead>
           <tbody>
             {list.map((agent, index) => (
-              <AgentRow key={agent.name} agent={agent} view={view} now={now} selected={index === selected} isAdmin={isAdmin} onPolicy={() => setPolicyOf(agent.name)} onRevoke={() => setRevoke(agent)} />
+              <AgentRow key={agent.name} agent={agent} view={view} now={now} selected={index === selected} isAdmin={isAdmin} onPolicy={() => setPolicyOf(agent.name)} onApprove={() => approve(agent.name)} onRevoke={() => setRevoke(agent)} />
             ))}
           </tbody>
         </table>
       )}
       {policyOf !== undefined && <PolicyDialog agent={policyOf} canEdit={isAdmin} onClose={() => setPolicyOf(undefined)} onSaved={done} />}
+      {enroll && <EnrollDialog onClose={() => setEnroll(false)} />}
       {revoke && <RevokeDialog agent={revoke} onClose={() => setRevoke(undefined)} onDone={done} />}
     </>
   );
@@ -98,12 +111,13 @@ interface RowProps {
   selected: boolean;
   isAdmin: boolean;
   onPolicy: () => void;
+  onApprove: () => void;
   onRevoke: () => void;
 }
 
-const LEVELS: Record<string, string> = { active: "good", approved: "good", online: "good", pending: "warn", offline: "warn", revoked: "bad" };
+const LEVELS: Record<string, string> = { active: "good", pending: "warn", revoked: "bad" };
 
-function AgentRow({ agent, view, now, selected, isAdmin, onPolicy, onRevoke }: RowProps) {
+function AgentRow({ agent, view, now, selected, isAdmin, onPolicy, onApprove, onRevoke }: RowProps) {
   const enrolled = Boolean(agent.status);
   return (
     <tr class={selected ? "row selected" : "row"} aria-selected={selected}>
@@ -147,6 +161,11 @@ function AgentRow({ agent, view, now, selected, isAdmin, onPolicy, onRevoke }: R
         <button type="button" onClick={onPolicy} aria-label={`Policy of ${agent.name}`}>
           policy
         </button>
+        {isAdmin && agent.status === "pending" && (
+          <button type="button" class="primary" onClick={onApprove} aria-label={`Approve ${agent.name}`}>
+            approve
+          </button>
+        )}
         {isAdmin && enrolled && agent.status !== "revoked" && (
           <button type="button" class="danger" onClick={onRevoke} aria-label={`Revoke ${agent.name}`}>
             revoke…
@@ -154,43 +173,5 @@ function AgentRow({ agent, view, now, selected, isAdmin, onPolicy, onRevoke }: R
         )}
       </td>
     </tr>
-  );
-}
-
-function RevokeDialog({ agent, onClose, onDone }: { agent: Agent; onClose: () => void; onDone: (message: string) => void }) {
-  const [error, setError] = useState("");
-  const [busy, setBusy] = useState(false);
-  const revoke = (): void => {
-    setBusy(true);
-    send("POST", `/api/v1/agents/${encodeURIComponent(agent.name)}/revoke`, {}).then(
-      () => onDone(`${agent.name} is revoked.`),
-      (reason: unknown) => {
-        setError(messageOf(reason));
-        setBusy(false);
-      },
-    );
-  };
-  const actions = (
-    <>
-      <button type="button" onClick={onClose}>
-        Cancel
-      </button>
-      <button type="button" class="danger" disabled={busy} onClick={revoke}>
-        {busy ? "Revoking…" : `Revoke ${agent.name}`}
-      </button>
-    </>
-  );
-  return (
-    <Dialog title={`Revoke ${agent.name}?`} onClose={onClose} actions={actions}>
-      <p>
-        Its token no longer works and the others are told to drop it as a peer. Its address <code>{agent.address || "–"}</code> stays taken; its
-        records stay. To come back it has to enrol anew.
-      </p>
-      {error && (
-        <p class="field-error" role="alert">
-          {error}
-        </p>
-      )}
-    </Dialog>
   );
 }

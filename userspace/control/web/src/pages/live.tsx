@@ -24,7 +24,7 @@ export function LivePage({ search }: PageProps) {
   const tail = useTail(view, paused);
   const [open, setOpen] = useState<FlowEvent>();
   const [selected, select] = useRowKeys(tail.events.length, (index) => setOpen(tail.events[index]), () => setOpen(undefined));
-  useKeys({ p: () => setPaused((value) => !value), " ": () => setPaused((value) => !value) });
+  useKeys({ p: () => setPaused((value) => !value) });
   const show = (next: View): void => navigate(`/live${printView(next)}`, true);
   return (
     <>

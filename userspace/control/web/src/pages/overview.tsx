@@ -66,7 +66,7 @@ function Rate({ overview, columns, view }: { overview: Overview | undefined; col
   const total = (list: number[]): number => list.reduce((sum, value) => sum + value, 0);
   const denied = total(columns.denied);
   const figures = [
-    { label: "records a second, now", value: overview ? rate(overview.rate.perSecond) : "–", href: "/live", bad: false },
+    { label: "flows a second, last minute", value: overview ? rate(overview.rate.perSecond) : "–", href: "/live", bad: false },
     { label: "flows allowed", value: overview ? count(total(columns.allowed)) : "–", href: flowsLink([{ field: "verdict", value: "allow", negate: false }], view), bad: false },
     { label: "attempts denied", value: overview ? count(denied) : "–", href: `/denied${printView({ ...view, terms: [] })}`, bad: denied > 0 },
     { label: "agents seen", value: overview ? count(overview.agents.filter((agent) => parseTime(agent.lastSeen)).length) : "–", href: `/agents${printView({ ...view, terms: [] })}`, bad: false },

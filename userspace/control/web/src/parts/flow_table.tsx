@@ -45,11 +45,11 @@ export function FlowTable({ events, now, selected, onOpen, label, longTimes = fa
         </tr>
       </thead>
       <tbody ref={body}>
-        {first > 0 && <tr class="spacer" style={{ height: first * height }} aria-hidden="true" />}
+        {first > 0 && <tr class="spacer" style={{ height: `${first * height}px` }} aria-hidden="true" />}
         {events.slice(first, last).map((event, place) => (
           <FlowRow key={event.eventId} event={event} now={now} index={first + place} selected={first + place === selected} onOpen={onOpen} />
         ))}
-        {last < events.length && <tr class="spacer" style={{ height: (events.length - last) * height }} aria-hidden="true" />}
+        {last < events.length && <tr class="spacer" style={{ height: `${(events.length - last) * height}px` }} aria-hidden="true" />}
       </tbody>
     </table>
   );

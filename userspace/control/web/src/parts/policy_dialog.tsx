@@ -11,6 +11,13 @@ import { RuleList } from "./rule_list.tsx";
 import { Failed, Loading } from "./states.tsx";
 import { CopyButton } from "./values.tsx";
 
+// The list was made from one version: what somebody else put in force meanwhile must not be undone by it.
+async function put(agent: string, rules: string[], version: number): Promise<void> {
+  const now = await get<Policy>(pathOf(agent));
+  if (now.version !== version) throw new Error("The policy was changed by somebody else meanwhile. Load it again and repeat your change.");
+  await send<unknown>("PUT", pathOf(agent), { rules, version });
+}
+
 interface Props {
   agent: string;
   canEdit: boolean;
@@ -74,7 +81,7 @@ function Editor(props: Props & { policy: Policy; reload: () => void }) {
   const reordered = changes.length === 0 && after.join("\n") !== before.join("\n");
   const save = (): void => {
     setBusy(true);
-    send<unknown>("PUT", pathOf(agent), { rules: after, version: policy.version }).then(
+    put(agent, after, policy.version).then(
       () => onSaved(`The policy of ${agent} now has ${plural(after.length, "rule")}; its node takes it over within seconds.`),
       (reason: unknown) => {
         setError(messageOf(reason));

@@ -1,0 +1,131 @@
+#include "tests/testing/audit_stream.h"
+
+#include <nats/nats.h>
+
+#include <algorithm>
+
+#include "absl/memory/memory.h"
+#include "absl/strings/str_cat.h"
+
+namespace lattice::testing {
+namespace {
+
+constexpr char kName[] = "LATTICE_AUDIT";
+
+absl::Status Error(natsStatus status, const std::string& what) {
+  if (status == NATS_OK) return absl::OkStatus();
+  return absl::UnavailableError(absl::StrCat(what, ": ", natsStatus_GetText(status)));
+}
+
+std::string Header(natsMsg* message, const char* name) {
+  const char* value = nullptr;
+  return natsMsgHeader_Get(message, name, &value) == NATS_OK ? value : "";
+}
+
+}  // namespace
+
+struct AuditStream::Impl {
+  natsConnection* connection = nullptr;
+  jsCtx* context = nullptr;
+  ~Impl() {
+    jsCtx_Destroy(context);
+    natsConnection_Destroy(connection);
+  }
+};
+
+AuditStream::AuditStream(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+AuditStream::~AuditStream() = default;
+
+absl::StatusOr<std::unique_ptr<AuditStream>> AuditStream::Connect(const std::string& url,
+                                                                  const std::string& tls_ca_file) {
+  auto impl = std::make_unique<Impl>();
+  natsOptions* options = nullptr;
+  natsStatus status = natsOptions_Create(&options);
+  if (status == NATS_OK) status = natsOptions_SetURL(options, url.c_str());
+  if (status == NATS_OK) status = natsOptions_SetReconnectWait(options, 50);
+  if (status == NATS_OK) status = natsOptions_SetMaxReconnect(options, 10'000);
+  if (status == NATS_OK && !tls_ca_file.empty()) status = natsOptions_SetSecure(options, true);
+  if (status == NATS_OK && !tls_ca_file.empty()) {
+    status = natsOptions_LoadCATrustedCertificates(options, tls_ca_file.c_str());
+  }
+  if (status == NATS_OK) status = natsConnection_Connect(&impl->connection, options);
+  natsOptions_Destroy(options);
+  if (status == NATS_OK) status = natsConnection_JetStream(&impl->context, impl->connection, nullptr);
+  if (status != NATS_OK) return Error(status, "connecting to JetStream");
+  return absl::WrapUnique(new AuditStream(std::move(impl)));
+}
+
+absl::Status AuditStream::Make(const AuditStreamOptions& options) {
+  jsStreamConfig config;
+  jsStreamConfig_Init(&config);
+  const char* subjects[] = {"lattice.audit.>"};
+  config.Name = kName;
+  config.Subjects = subjects;
+  config.SubjectsLen = 1;
+  config.Storage = js_FileStorage;
+  config.Duplicates = int64_t{120} * 1'000'000'000;
+  config.DenyDelete = options.deny_delete;
+  config.DenyPurge = options.deny_delete;
+  config.MaxMsgs = options.max_messages;
+  config.MaxMsgSize = options.max_message_bytes;
+  return Error(js_AddStream(nullptr, impl_->context, &config, nullptr, nullptr), "making the stream");
+}
+
+absl::Status AuditStream::Delete() {
+  return Error(js_DeleteStream(impl_->context, kName, nullptr, nullptr), "deleting the stream");
+}
+
+int64_t AuditStream::Count() {
+  jsStreamInfo* info = nullptr;
+  if (js_GetStreamInfo(&info, impl_->context, kName, nullptr, nullptr) != NATS_OK) return -1;
+  const auto count = static_cast<int64_t>(info->State.Msgs);
+  jsStreamInfo_Destroy(info);
+  return count;
+}
+
+uint64_t AuditStream::LastSequence() {
+  jsStreamInfo* info = nullptr;
+  if (js_GetStreamInfo(&info, impl_->context, kName, nullptr, nullptr) != NATS_OK) return 0;
+  const uint64_t last = info->State.LastSeq;
+  jsStreamInfo_Destroy(info);
+  return last;
+}
+
+std::vector<StoredNatsMessage> AuditStream::Messages() {
+  std::vector<StoredNatsMessage> messages;
+  const int64_t count = Count();
+  jsSubOptions options;
+  jsSubOptions_Init(&options);
+  options.Ordered = true;
+  natsSubscription* subscription = nullptr;
+  if (count <= 0) return messages;
+  if (js_SubscribeSync(&subscription, impl_->context, "lattice.audit.>", nullptr, &options, nullptr) != NATS_OK) {
+    return messages;
+  }
+  natsSubscription_SetPendingLimits(subscription, -1, -1);
+  natsMsg* raw = nullptr;
+  while (static_cast<int64_t>(messages.size()) < count &&
+         natsSubscription_NextMsg(&raw, subscription, 2000) == NATS_OK) {
+    jsMsgMetaData* meta = nullptr;
+    natsMsg_GetMetaData(&meta, raw);
+    messages.push_back({.sequence = meta == nullptr ? 0 : meta->Sequence.Stream,
+                        .subject = natsMsg_GetSubject(raw),
+                        .payload = std::string(natsMsg_GetData(raw), static_cast<size_t>(natsMsg_GetDataLength(raw))),
+                        .msg_id = Header(raw, "Nats-Msg-Id"),
+                        .agent_token = Header(raw, "Lattice-Agent-Token")});
+    jsMsgMetaData_Destroy(meta);
+    natsMsg_Destroy(raw);
+  }
+  natsSubscription_Destroy(subscription);
+  return messages;
+}
+
+std::map<std::string, int> AuditStream::Ids(const std::string& subject) {
+  std::map<std::string, int> ids;
+  for (const StoredNatsMessage& message : Messages()) {
+    if (message.subject == subject) ++ids[message.msg_id];
+  }
+  return ids;
+}
+
+}  // namespace lattice::testing
