@@ -75,9 +75,11 @@ double Rate(datapath::Datapath& datapath, const std::string& folder) {
       audit::RealFileSystem(), RealClock(),
       {.path = folder + "/audit.jsonl", .node = "bench", .boot = "bench", .iface = "wg0", .spool_cap_bytes = 0});
   CHECK(audit.ok()) << audit.status();
-  auto recorder = dp::Recorder::Create(
-      datapath, *std::move(audit),
-      {.agent_id = "bench", .iface = "wg0", .ledger_path = folder + "/ledger", .on_written = [](uint64_t) {}});
+  auto recorder = dp::Recorder::Create(datapath, *std::move(audit),
+                                       {.agent_id = "bench",
+                                        .iface = "wg0",
+                                        .ledger_path = folder + "/ledger",
+                                        .on_written = [](uint64_t, const audit::Head&) {}});
   CHECK(recorder.ok()) << recorder.status();
   const auto producer = LoadProducer(datapath.flow_ring_fd());
   (*recorder)->Start();

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -116,10 +117,10 @@ absl::Status Heads::HandOverDigest(MessageSink& sink, const std::string& name) {
   }
   nlohmann::ordered_json json = HeadJson(options_, digest->boot, digest->last_seq, digest->head, digest->closed);
   json["digest"] = *text;
-  if (const absl::StatusOr<std::string> signature = fs_.ReadWhole(SignaturePath(path)); signature.ok()) {
-    json["signature"] = std::string(absl::StripAsciiWhitespace(*signature));
-    if (!options_.public_key.empty()) json["publicKey"] = absl::Base64Escape(options_.public_key);
-  }
+  // Without a signature it goes all the same: the control plane shows that it has none.
+  const absl::StatusOr<std::string> signature = fs_.ReadWhole(SignaturePath(path));
+  json["signature"] = signature.ok() ? std::string(absl::StripAsciiWhitespace(*signature)) : "";
+  json["publicKey"] = absl::Base64Escape(options_.public_key);
   const absl::Status published = sink.Publish(
       kHeadSubject, Text(json), absl::StrCat("digest/", options_.node, "/", digest->boot, "/", digest->first_seq));
   if (absl::IsInvalidArgument(published)) {

@@ -42,7 +42,7 @@ struct HeadOptions {
   std::string audit_path;
   std::string node;  // empty: no heads are sent
   std::string agent_id;
-  std::string public_key;  // raw; empty: digests go without it
+  std::string public_key;  // raw; empty: none
   absl::Duration interval = absl::Seconds(10);
 };
 

@@ -165,6 +165,29 @@ TEST_F(StoreQuery, EveryTermIsWhatAPlainFilterSays) {
   }
 }
 
+TEST_F(StoreQuery, TermsThatAreFrequentAloneAreFoundTogether) {
+  const uint64_t seed = testing::TestSeed();
+  Fill(seed, 4'000);
+  ExpectSame({.agents = {{"agent1"}}, .ports = {{"443"}}}, "agent and port");
+  ExpectSame({.agents = {{"agent1"}, {"agent2"}}, .ports = {{"443"}, {"441"}}, .rules = {{"rule1"}}}, "three");
+  ExpectSame({.from_ns = kT0 + 5 * kMinute,
+              .to_ns = kT0 + 9 * kMinute,
+              .verdicts = {{"drop"}},
+              .destinations = {{"10.0.0.0/24"}}},
+             "denied network");
+  ExpectSame({.ports = {{"443"}}, .destinations = {{"10.0.0.1/32"}, {"2001:db8::1/128"}}}, "addresses and port");
+}
+
+TEST_F(StoreQuery, FindsTheRowsOfANodeThatIsGone) {
+  FlowEvent early = Event(1, "gone"), before_1970 = Event(1, "old");
+  before_1970.ts_ns = -kHour;
+  Append({early, before_1970, Event(9, "here")});
+  EXPECT_EQ(All({.nodes = {{"gone"}}}).size(), 1u);
+  EXPECT_EQ(All({.nodes = {{"old"}}}).size(), 1u);
+  EXPECT_EQ(All({.nodes = {{"old"}, {"gone"}, {"nobody"}}}).size(), 2u);
+  EXPECT_THAT(All({.nodes = {{"nobody"}}}), IsEmpty());
+}
+
 TEST_F(StoreQuery, NamesWhatIsNoPortAndNoNetwork) {
   FlowFilter port{.ports = {{"http"}}};
   EXPECT_TRUE(absl::IsInvalidArgument(store_->Query({.filter = port}, Soon()).status()));

@@ -69,5 +69,28 @@ TEST_F(StoreRetention, DeletesOldRejects) {
   EXPECT_EQ((*store_->Rejects(10, Soon()))[0].stream_seq, 2u);
 }
 
+TEST_F(StoreRetention, ForgetsOldBootsButNoNode) {
+  for (const char* boot : {"first", "second", "third"}) {
+    Append({Event(1, "n", boot), Event(5, "n", boot)});
+    ASSERT_TRUE(store_
+                    ->Append({.heads = {{.node = "n", .boot = boot, .seq = 5, .h = "aa"},
+                                        {.node = "n", .boot = boot, .seq = 4, .h = "bb", .digest = "text"}}})
+                    .ok());
+    clock_.Advance(absl::Hours(1));
+  }
+  const int64_t before = absl::ToUnixNanos(clock_.Now() - absl::Minutes(90));
+  auto report = store_->DeleteBefore(before, nullptr, Soon());
+  ASSERT_TRUE(report.ok()) << report.status();
+  auto sources = store_->Sources(Soon());
+  ASSERT_EQ(sources->size(), 1u);
+  EXPECT_EQ((*sources)[0].boot, "third");
+  EXPECT_TRUE((*sources)[0].head.has_value());
+  EXPECT_EQ(GapsText("n", ""), "2-4");
+  EXPECT_EQ(store_->Digests("n", 10, Soon())->size(), 1u);
+  clock_.Advance(absl::Hours(1'000));
+  ASSERT_TRUE(store_->DeleteBefore(absl::ToUnixNanos(clock_.Now()), nullptr, Soon()).ok());
+  EXPECT_EQ(OnlySource().boot, "third");
+}
+
 }  // namespace
 }  // namespace lattice::control

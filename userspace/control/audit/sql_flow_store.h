@@ -66,7 +66,8 @@ class SqlFlowStore : public FlowStore {
                                           absl::Time deadline);
   // One transaction of DeleteBefore(); how many rows it deleted.
   absl::StatusOr<int64_t> DeleteEvents(int64_t before_ns, const Archive& archive, absl::Time deadline);
-  absl::StatusOr<int64_t> DeleteRows(const std::string& statement, std::vector<sql::Param> params, absl::Time deadline);
+  absl::StatusOr<bool> DeleteAll(const std::string& statement, int64_t before_ns, uint64_t& counter,
+                                 absl::Time deadline);
 
   sql::Database& database_;
   const SqlFlowStoreOptions options_;

@@ -12,7 +12,10 @@ namespace lattice::control {
 namespace {
 
 constexpr size_t kMaxWalks = 16;
-constexpr int64_t kCountLimit = 5'000;
+constexpr int64_t kCountLimit = 50'000;
+constexpr int64_t kSortLimit = 5'000;
+// From here on it pays to look a row up in a second index before it is read.
+constexpr int64_t kManyRows = 500;
 
 struct Candidate {
   std::vector<Walk> walks;
@@ -36,7 +39,6 @@ const std::vector<ColumnIndex>& TextIndexes() {
       {"trace_id", "la_flow_events_trace", "trace_id <> ''", &FlowFilter::trace_ids, {""}},
       {"host", "la_flow_events_host", "host <> ''", &FlowFilter::hosts, {""}},
       {"rule", "la_flow_events_rule", "rule <> ''", &FlowFilter::rules, {""}},
-      {"node", "la_flow_events_node", "", &FlowFilter::nodes, {}},
       {"event",
        "la_flow_events_event",
        "event NOT IN ('start', 'update', 'end', 'denied')",
@@ -135,9 +137,9 @@ absl::StatusOr<std::optional<Candidate>> NetworkCandidate(const std::vector<Netw
   return std::optional<Candidate>(std::move(candidate));
 }
 
-// How many rows its walks have within the filter's time, up to kCountLimit.
+// How many rows its walks have within the filter's time, up to `limit`.
 absl::StatusOr<int64_t> Count(sql::Connection& connection, const FlowFilter& filter, const Candidate& candidate,
-                              absl::Time deadline) {
+                              int64_t limit, absl::Time deadline) {
   int64_t rows = 0;
   for (const Walk& walk : candidate.walks) {
     Conditions conditions;
@@ -145,16 +147,37 @@ absl::StatusOr<int64_t> Count(sql::Connection& connection, const FlowFilter& fil
     if (filter.from_ns) conditions.Add("ts >= ?", {*filter.from_ns});
     if (filter.to_ns) conditions.Add("ts < ?", {*filter.to_ns});
     Fragment inner = conditions.Where();
-    inner.values.push_back(kCountLimit - rows);
+    inner.values.push_back(limit - rows);
     LATTICE_ASSIGN_OR_RETURN(const std::vector<sql::Row> counted,
                              connection.Query(absl::StrCat("SELECT count(*) FROM (SELECT 1 FROM ",
                                                            FromIndex(connection.engine(), "la_flow_events", walk.index),
                                                            inner.text, " LIMIT ?) AS bounded"),
                                               ToParams(inner.values), deadline));
     rows += counted[0][0].integer();
-    if (rows >= kCountLimit) break;
+    if (rows >= limit) break;
   }
   return rows;
+}
+
+// Nodes have no index: a live one has rows everywhere, and of one that is gone la_flow_sources knows when its newest
+// row was. One that is not there has none: rows of a node and its sources are written together.
+absl::StatusOr<Walk> ByTime(sql::Connection& connection, const FlowFilter& filter, absl::Time deadline) {
+  Walk walk;
+  const std::vector<std::string> nodes = PositiveValues(filter.nodes);
+  // Rows of older agents have no node, and sources neither.
+  if (nodes.empty() || nodes.front().empty()) return walk;
+  const std::vector<absl::string_view> views(nodes.begin(), nodes.end());
+  LATTICE_ASSIGN_OR_RETURN(
+      const std::vector<sql::Row> newest,
+      connection.Query(absl::StrCat("SELECT max(last_ts) FROM la_flow_sources WHERE node IN (SELECT value FROM ",
+                                    ListTable(connection.engine()), " AS q)"),
+                       {JsonList(views)}, deadline));
+  if (newest[0][0].is_null()) {
+    walk.condition.text = "1 = 0";
+  } else {
+    walk.condition = {"ts <= ?", {newest[0][0].integer()}};
+  }
+  return walk;
 }
 
 absl::StatusOr<std::vector<Candidate>> Candidates(const FlowFilter& filter) {
@@ -173,22 +196,56 @@ absl::StatusOr<std::vector<Candidate>> Candidates(const FlowFilter& filter) {
   return candidates;
 }
 
+// Two terms that are frequent alone can be rare together: the walk over one would read many rows for few. SQLite
+// joins no two indexes by itself (PostgreSQL does), so the rows of the second are looked up in its index alone.
+void Intersect(std::vector<Walk>& walks, const FlowFilter& filter, const Candidate& second) {
+  Fragment in{.text = "rowid IN ("};
+  for (const Walk& walk : second.walks) {
+    Conditions conditions;
+    conditions.Add(walk.condition);
+    if (filter.from_ns) conditions.Add("ts >= ?", {*filter.from_ns});
+    if (filter.to_ns) conditions.Add("ts < ?", {*filter.to_ns});
+    in.Append(absl::StrCat(in.values.empty() ? "" : " UNION ALL ", "SELECT rowid FROM ",
+                           FromIndex(sql::Engine::kSqlite, "la_flow_events", walk.index)));
+    in.Append(conditions.Where());
+  }
+  in.Append(")");
+  for (Walk& walk : walks) {
+    walk.condition.Append(" AND ");
+    walk.condition.Append(in);
+  }
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<Walk>> PlanWalks(sql::Connection& connection, const FlowFilter& filter,
                                             absl::Time deadline) {
   LATTICE_ASSIGN_OR_RETURN(std::vector<Candidate> candidates, Candidates(filter));
-  std::vector<Walk> by_time(1);
-  if (candidates.empty()) return by_time;
   // A single one that is in the order of time is never worse than a walk over everything.
   if (candidates.size() == 1 && !candidates[0].sorts) return std::move(candidates[0].walks);
-  Candidate* best = nullptr;
-  for (Candidate& candidate : candidates) {
-    LATTICE_ASSIGN_OR_RETURN(candidate.rows, Count(connection, filter, candidate, deadline));
-    if (candidate.sorts && candidate.rows >= kCountLimit) continue;
-    if (best == nullptr || candidate.rows < best->rows) best = &candidate;
+  // One with few rows needs no comparison, and is found by counting few of the others.
+  for (const int64_t limit : {kManyRows, kCountLimit}) {
+    for (Candidate& candidate : candidates) {
+      LATTICE_ASSIGN_OR_RETURN(candidate.rows, Count(connection, filter, candidate, limit, deadline));
+      if (candidate.rows < kManyRows) return std::move(candidate.walks);
+    }
   }
-  return best == nullptr ? by_time : std::move(best->walks);
+  std::stable_sort(candidates.begin(), candidates.end(),
+                   [](const Candidate& a, const Candidate& b) { return a.rows < b.rows; });
+  const auto best = std::find_if(candidates.begin(), candidates.end(), [](const Candidate& candidate) {
+    return !candidate.sorts || candidate.rows < kSortLimit;
+  });
+  if (best == candidates.end()) {
+    LATTICE_ASSIGN_OR_RETURN(Walk by_time, ByTime(connection, filter, deadline));
+    return std::vector<Walk>{std::move(by_time)};
+  }
+  const auto second = std::find_if(candidates.begin(), candidates.end(),
+                                   [&](const Candidate& candidate) { return &candidate != &*best; });
+  if (connection.engine() == sql::Engine::kSqlite && best->rows >= kManyRows && second != candidates.end() &&
+      second->rows < kCountLimit) {
+    Intersect(best->walks, filter, *second);
+  }
+  return std::move(best->walks);
 }
 
 }  // namespace lattice::control

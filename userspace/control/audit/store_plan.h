@@ -3,7 +3,7 @@
 // A page is found by walking an index in the order of time and filtering. Of the filter's fields the one with
 // the fewest rows should be the walked one; several values of it are walked one by one and merged, so that each
 // walk ends after a page. Counting is bounded: above kCountLimit rows a value is "many", and a walk over it meets a
-// page's rows soon enough. Used by store_query.cc; not thread-safe.
+// page's rows soon enough; two values below it are looked up in both indexes. Used by store_query.cc; not thread-safe.
 #ifndef USERSPACE_CONTROL_AUDIT_STORE_PLAN_H_
 #define USERSPACE_CONTROL_AUDIT_STORE_PLAN_H_
 

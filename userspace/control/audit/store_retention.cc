@@ -16,6 +16,40 @@ namespace {
 
 constexpr int64_t kRowsAtOnce = 2'000;
 
+// What belongs to boots that are over. A node's newest boot stays: by it the store knows the node.
+constexpr struct {
+  const char *table, *key, *condition;
+} kLeftovers[] = {
+    {"la_audit_digests", "node, boot, seq", "received_at < ?"},
+    {"la_flow_sources", "node, boot",
+     "last_seen < ? AND EXISTS (SELECT 1 FROM la_flow_sources AS newer WHERE newer.node = t.node "
+     "AND (newer.last_seen, newer.boot) > (t.last_seen, t.boot))"},
+    {"la_flow_gaps", "node, boot, first_seq",
+     "found < ? AND NOT EXISTS (SELECT 1 FROM la_flow_sources AS s WHERE s.node = t.node AND s.boot = t.boot)"},
+    {"la_audit_heads", "node, boot",
+     "ts < ? AND NOT EXISTS (SELECT 1 FROM la_flow_sources AS s WHERE s.node = t.node AND s.boot = t.boot)"},
+};
+
+// Rows that another replica deletes at this moment are left to it.
+std::string DeleteSome(sql::Engine engine, absl::string_view table, absl::string_view key,
+                       absl::string_view condition) {
+  return absl::StrCat("DELETE FROM ", table, " WHERE (", key, ") IN (SELECT ", key, " FROM ", table, " AS t WHERE ",
+                      condition, " LIMIT ?", SkipLocked(engine), ")");
+}
+
+// Calls `step`, which says how many rows it deleted, until those are none; false when the time was over first.
+template <typename Step>
+absl::StatusOr<bool> Repeat(absl::Time deadline, uint64_t& counter, Step step) {
+  while (absl::Now() < deadline) {
+    const absl::StatusOr<int64_t> deleted = step();
+    if (absl::IsDeadlineExceeded(deleted.status())) return false;
+    if (!deleted.ok()) return deleted.status();
+    if (*deleted == 0) return true;
+    counter += static_cast<uint64_t>(*deleted);
+  }
+  return false;
+}
+
 }  // namespace
 
 absl::StatusOr<int64_t> SqlFlowStore::DeleteEvents(int64_t before_ns, const Archive& archive, absl::Time deadline) {
@@ -46,54 +80,46 @@ absl::StatusOr<int64_t> SqlFlowStore::DeleteEvents(int64_t before_ns, const Arch
   return static_cast<int64_t>(rows.size());
 }
 
-absl::StatusOr<int64_t> SqlFlowStore::DeleteRows(const std::string& statement, std::vector<sql::Param> params,
-                                                 absl::Time deadline) {
-  SqliteWriterLock lock(database_.engine(), writer_);
-  LATTICE_ASSIGN_OR_RETURN(sql::Lease connection, database_.Borrow(deadline));
-  params.emplace_back(kRowsAtOnce);
-  return connection->Execute(statement, params, deadline);
+// Runs `statement`, whose parameters are a limit of time and one of rows, until it deletes no more; false when the time
+// was over first.
+absl::StatusOr<bool> SqlFlowStore::DeleteAll(const std::string& statement, int64_t before_ns, uint64_t& counter,
+                                             absl::Time deadline) {
+  return Repeat(deadline, counter, [&]() -> absl::StatusOr<int64_t> {
+    SqliteWriterLock lock(database_.engine(), writer_);
+    LATTICE_ASSIGN_OR_RETURN(sql::Lease connection, database_.Borrow(deadline));
+    return connection->Execute(statement, {before_ns, kRowsAtOnce}, deadline);
+  });
 }
 
 absl::StatusOr<RetentionReport> SqlFlowStore::DeleteBefore(int64_t before_ns, const Archive& archive,
                                                            absl::Time deadline) {
   RetentionReport report;
-  // Calls `step` until it deletes no more; false when the time was over first.
-  const auto repeat = [&](uint64_t& counter, auto step) -> absl::StatusOr<bool> {
-    while (absl::Now() < deadline) {
-      const absl::StatusOr<int64_t> deleted = step();
-      if (absl::IsDeadlineExceeded(deleted.status())) return false;
-      if (!deleted.ok()) return deleted.status();
-      if (*deleted == 0) return true;
-      counter += static_cast<uint64_t>(*deleted);
-    }
-    return false;
-  };
   LATTICE_ASSIGN_OR_RETURN(bool done,
-                           repeat(report.events, [&] { return DeleteEvents(before_ns, archive, deadline); }));
+                           Repeat(deadline, report.events, [&] { return DeleteEvents(before_ns, archive, deadline); }));
   report.more |= !done;
-
-  const absl::string_view skip = SkipLocked(database_.engine());
-  const std::pair<const char*, int64_t> tables[] = {{"la_flow_rollup_1m", kMinuteNs},
-                                                    {"la_flow_rollup_1h", kHourNs},
-                                                    {"la_flow_agents_1m", kMinuteNs},
-                                                    {"la_flow_agents_1h", kHourNs}};
-  for (const auto& [table, width] : tables) {
+  const std::pair<const char*, int64_t> rollups[] = {{"la_flow_rollup_1m", kMinuteNs},
+                                                     {"la_flow_rollup_1h", kHourNs},
+                                                     {"la_flow_agents_1m", kMinuteNs},
+                                                     {"la_flow_agents_1h", kHourNs}};
+  for (const auto& [table, width] : rollups) {
     const absl::string_view key = absl::StartsWith(table, "la_flow_agents")
                                       ? "bucket, agent_id, verdict"
                                       : "bucket, agent_id, dst_ip, dst_port, protocol, verdict, rule";
+    const std::string statement = DeleteSome(database_.engine(), table, key, "bucket <= ?");
     // A bucket that reaches beyond stays.
-    const std::string statement = absl::StrCat("DELETE FROM ", table, " WHERE (", key, ") IN (SELECT ", key, " FROM ",
-                                               table, " WHERE bucket <= ? LIMIT ?", skip, ")");
-    const int64_t last = before_ns - width;
-    LATTICE_ASSIGN_OR_RETURN(done, repeat(report.rollups, [&] { return DeleteRows(statement, {last}, deadline); }));
+    LATTICE_ASSIGN_OR_RETURN(done, DeleteAll(statement, before_ns - width, report.rollups, deadline));
     report.more |= !done;
   }
-  const std::string rejects = absl::StrCat(
-      "DELETE FROM la_flow_rejects WHERE (stream_seq, stream_time) IN (SELECT stream_seq, stream_time FROM "
-      "la_flow_rejects WHERE received_at < ? LIMIT ?",
-      skip, ")");
-  LATTICE_ASSIGN_OR_RETURN(done, repeat(report.rejects, [&] { return DeleteRows(rejects, {before_ns}, deadline); }));
+  LATTICE_ASSIGN_OR_RETURN(
+      done, DeleteAll(DeleteSome(database_.engine(), "la_flow_rejects", "stream_seq, stream_time", "received_at < ?"),
+                      before_ns, report.rejects, deadline));
   report.more |= !done;
+  uint64_t others = 0;
+  for (const auto& [table, key, condition] : kLeftovers) {
+    LATTICE_ASSIGN_OR_RETURN(
+        done, DeleteAll(DeleteSome(database_.engine(), table, key, condition), before_ns, others, deadline));
+    report.more |= !done;
+  }
   return report;
 }
 

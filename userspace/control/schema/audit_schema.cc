@@ -32,7 +32,6 @@ CREATE INDEX la_flow_events_agent_denied ON la_flow_events (agent_id, ts, id) WH
 CREATE INDEX la_flow_events_dst ON la_flow_events (dst_key, ts);
 CREATE INDEX la_flow_events_src ON la_flow_events (src_key, ts);
 CREATE INDEX la_flow_events_port ON la_flow_events (dst_port, ts);
-CREATE INDEX la_flow_events_node ON la_flow_events (node, ts);
 CREATE INDEX la_flow_events_rule ON la_flow_events (rule, ts) WHERE rule <> '';
 CREATE INDEX la_flow_events_trace ON la_flow_events (trace_id, ts) WHERE trace_id <> '';
 CREATE INDEX la_flow_events_host ON la_flow_events (host, ts) WHERE host <> '';
