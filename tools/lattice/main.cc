@@ -44,6 +44,7 @@ const Command kCommands[] = {
     {{"audit", "verify"}, "", "whether the audit files were tampered with", &RunAuditVerify},
     {{"audit", "reconcile"}, "", "whether every record of the files is at the control plane", &RunAuditReconcile},
     {{"up"}, "", "join the overlay as an agent and enforce its policy", &RunUp},
+    {{"audit", "verify"}, "", "whether the audit files were tampered with", &RunAuditVerify},
 };
 
 // The commands that begin with `prefix`.
