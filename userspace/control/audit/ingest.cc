@@ -97,11 +97,13 @@ void Ingest::Start() {
   thread_ = std::thread([this] { Run(); });
 }
 
+void Ingest::RequestStop() {
+  absl::MutexLock lock(&mutex_);
+  stopping_ = true;
+}
+
 void Ingest::Stop() {
-  {
-    absl::MutexLock lock(&mutex_);
-    stopping_ = true;
-  }
+  RequestStop();
   if (thread_.joinable()) thread_.join();
 }
 

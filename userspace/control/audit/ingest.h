@@ -4,7 +4,7 @@
 // takes nothing, messages stay with us or in the stream, and nothing is acknowledged. A batch that the database refuses
 // for its content is halved until the one row is found, which becomes a reject: it can't stop the others.
 //
-// Threads: one of its own; counters, state() and Stop() from any.
+// Threads: one of its own; counters, state(), RequestStop() and Stop() from any.
 #ifndef USERSPACE_CONTROL_AUDIT_INGEST_H_
 #define USERSPACE_CONTROL_AUDIT_INGEST_H_
 
@@ -69,6 +69,7 @@ class Ingest {
   ~Ingest() { Stop(); }
 
   void Start();
+  void RequestStop();  // without waiting
   // Ends after the batch at hand; one that the database does not take comes again to the next reader.
   void Stop();
 

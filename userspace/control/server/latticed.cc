@@ -24,6 +24,8 @@ namespace {
 
 constexpr int kWorkers = 4;
 constexpr absl::Duration kRefreshPeriod = absl::Seconds(2);
+// A database that another process has locked is waited for this long at a time: so long a stop may take.
+constexpr absl::Duration kBusyTimeout = absl::Seconds(2);
 constexpr absl::Duration kCheckDeadline = absl::Seconds(5);
 constexpr absl::Duration kAdminTokenTtl = absl::Hours(24 * 365 * 10);
 // How long another replica's record may take from its id to its commit.
@@ -67,14 +69,17 @@ Latticed::~Latticed() {
     absl::MutexLock lock(&mutex_);
     stopping_ = true;
   }
+  // Before the first of them is waited for.
+  if (ingest_ != nullptr) ingest_->RequestStop();
+  if (nats_child_ != nullptr) nats_child_->Wake();
   if (refresh_.joinable()) refresh_.join();
   // Who takes new work goes first; the loop, which the late answers of workers are posted to, last.
   server_ = nullptr;
+  workers_ = nullptr;  // runs what it has: a change of a policy is still pushed by the service
   service_ = nullptr;
+  audit_api_ = nullptr;
   ingest_ = nullptr;
   retention_ = nullptr;
-  audit_api_ = nullptr;
-  workers_ = nullptr;
   nats_child_ = nullptr;
 }
 
@@ -135,7 +140,7 @@ absl::Status Latticed::LockDataDir() {
 absl::Status Latticed::OpenDatabase() {
   const bool own = options_.database.empty();
   const std::string url = own ? absl::StrCat("sqlite://", options_.data_dir, "/lattice.db") : options_.database;
-  LATTICE_ASSIGN_OR_RETURN(database_, sql::Database::Open(url));
+  LATTICE_ASSIGN_OR_RETURN(database_, sql::Database::Open(url, {.busy_timeout = kBusyTimeout}));
   auto store = SqlFlowStore::Create(*database_);
   if (!store.ok()) return Annotate(store.status(), absl::StrCat("database ", database_->name()));
   store_ = *std::move(store);

@@ -225,11 +225,16 @@ void NatsChild::Kill() {
   pidfd_.reset();
 }
 
+void NatsChild::Wake() const {
+  if (pid_ > 0) kill(pid_, SIGCONT);
+}
+
 NatsChild::~NatsChild() {
   if (restart_timer_ != 0) loop_.RemoveTimer(restart_timer_);
   if (pid_ < 0) return;
   if (pidfd_.ok()) loop_.RemoveFd(pidfd_.get());
   kill(pid_, SIGTERM);
+  Wake();
   pollfd ended{pidfd_.get(), POLLIN, 0};
   if (poll(&ended, 1, static_cast<int>(absl::ToInt64Milliseconds(kStopTimeout))) == 0) {
     LOG(WARNING) << "nats-server does not end, killing it";
