@@ -13,6 +13,7 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "tests/e2e/control_test.h"
+#include "tests/testing/nats_server.h"
 
 namespace lattice::testing {
 namespace {
@@ -255,6 +256,20 @@ TEST_F(OpenApi, TheCursorOfAPageIsThatOfTheNext) {
   EXPECT_EQ(absl::StrJoin(Schema(document_).Check({{"$ref", "#/components/schemas/Page"}}, next["data"]), "\n"), "");
   EXPECT_NE(next["data"]["list"][0]["id"], page["data"]["list"][1]["id"]);
   EXPECT_EQ(StatusOf("GET", "/api/v1/audit/flow?cursor=x"), 400);
+}
+
+TEST(Discovery, DoesNotTellAnyoneThePasswordOfLatticed) {
+  auto nats = NatsServer::Start({.jetstream = true, .user = "latticed", .password = "secret"});
+  ASSERT_TRUE(nats.ok()) << nats.status();
+  const std::string host = absl::StrCat("127.0.0.1:", (*nats)->port());
+  Latticed server({absl::StrCat("--nats-url=nats://latticed:secret@", host)});
+  const absl::Status started = server.Start();
+  ASSERT_TRUE(started.ok()) << started << server.log();
+  const auto told = server.Raw("GET", "/api/v1/discovery");
+  ASSERT_TRUE(told.ok()) << told.status();
+  EXPECT_EQ(json::parse(told->body)["data"]["nats_url"], "nats://" + host);
+  EXPECT_EQ(server.nats_url(), "nats://" + host);
+  EXPECT_FALSE(absl::StrContains(server.log(), "secret")) << server.log();
 }
 
 }  // namespace
