@@ -46,6 +46,11 @@ std::string& Args::Positional(const std::string& placeholder, const std::string&
   return arguments_.back().value;
 }
 
+std::vector<std::string>& Args::Rest(const std::string& placeholder, const std::string& help) {
+  rest_ = Argument{placeholder, help, ""};
+  return rest_values_;
+}
+
 Args::Flag* Args::Find(absl::string_view name) {
   const auto found = std::find_if(flags_.begin(), flags_.end(), [&](const Flag& flag) { return flag.name == name; });
   return found == flags_.end() ? nullptr : &*found;
@@ -92,6 +97,10 @@ absl::Status Args::Parse(const std::vector<std::string>& words) {
       continue;
     }
     if (!absl::StartsWith(word, "--")) {
+      if (given == arguments_.size() && rest_.has_value()) {
+        rest_values_.push_back(word);
+        continue;
+      }
       if (given == arguments_.size()) {
         return absl::InvalidArgumentError(absl::StrCat("`", command_, "` takes no argument \"", word, "\""));
       }
@@ -119,6 +128,10 @@ std::string Args::HelpText() const {
   for (const Argument& argument : arguments_) {
     absl::StrAppend(&usage, " ", argument.placeholder);
     absl::StrAppend(&body, absl::StrFormat("  %-24s %s\n", argument.placeholder, argument.help));
+  }
+  if (rest_.has_value()) {
+    absl::StrAppend(&usage, " [", rest_->placeholder, "]");
+    absl::StrAppend(&body, absl::StrFormat("  %-24s %s\n", rest_->placeholder, rest_->help));
   }
   for (const Flag& flag : flags_) {
     const std::string left = absl::StrCat("--", flag.name, flag.placeholder.empty() ? "" : " ", flag.placeholder);

@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,8 @@ class Args {
   uint64_t& Number(const std::string& name, uint64_t value, const std::string& help);
   // An argument without a flag; all of them are required.
   std::string& Positional(const std::string& placeholder, const std::string& help);
+  // All arguments after the Positional ones, any number of them.
+  std::vector<std::string>& Rest(const std::string& placeholder, const std::string& help);
   // Lines at the end of the help.
   void Note(std::string note) { note_ = std::move(note); }
 
@@ -66,6 +69,8 @@ class Args {
   std::string note_;
   std::deque<Flag> flags_;
   std::deque<Argument> arguments_;
+  std::optional<Argument> rest_;
+  std::vector<std::string> rest_values_;
   bool help_ = false;
 };
 

@@ -21,6 +21,23 @@ ExitCode RunTop(const Words& words);
 ExitCode RunDetach(const Words& words);
 ExitCode RunDoctor(const Words& words);
 ExitCode RunAuditVerify(const Words& words);
+ExitCode RunAuditReconcile(const Words& words);
+ExitCode RunAuditQuery(const Words& words);
+ExitCode RunAuditExport(const Words& words);
+ExitCode RunAuditTail(const Words& words);
+ExitCode RunAuditTop(const Words& words);
+
+// With the control plane.
+ExitCode RunTokenCreate(const Words& words);
+ExitCode RunTokenList(const Words& words);
+ExitCode RunTokenRevoke(const Words& words);
+ExitCode RunAgentPolicySet(const Words& words);
+ExitCode RunAgentPolicyShow(const Words& words);
+ExitCode RunAgents(const Words& words);
+ExitCode RunAgentsRevoke(const Words& words);
+ExitCode RunAgentsApprove(const Words& words);
+ExitCode RunEnroll(const Words& words);
+ExitCode RunUp(const Words& words);
 
 }  // namespace lattice::cli
 

@@ -28,7 +28,22 @@ const Command kCommands[] = {
     {{"dp", "top"}, "", "what moves most, again and again", &RunTop},
     {{"dp", "detach"}, "", "end enforcement: remove programs, tables and pins", &RunDetach},
     {{"dp", "doctor"}, "", "what would stop enforcement here, and what to do", &RunDoctor},
+    {{"token", "create"}, "", "an enrolment token for a new agent", &RunTokenCreate},
+    {{"token", "list"}, "", "the enrolment tokens and who used them", &RunTokenList},
+    {{"token", "revoke"}, "ID", "make an enrolment token useless", &RunTokenRevoke},
+    {{"agents", "revoke"}, "AGENT", "end an agent's tokens and its place on the overlay", &RunAgentsRevoke},
+    {{"agents", "approve"}, "AGENT", "let a pending agent in", &RunAgentsApprove},
+    {{"agents"}, "", "who enrolled, where they are, what they do", &RunAgents},
+    {{"policy", "set"}, "AGENT", "what an agent may reach, in force within seconds", &RunAgentPolicySet},
+    {{"policy", "show"}, "AGENT", "what an agent may reach", &RunAgentPolicyShow},
+    {{"enroll"}, "", "redeem an enrolment token for an agent's token", &RunEnroll},
+    {{"up"}, "", "join the overlay as an agent and enforce its policy", &RunUp},
+    {{"audit", "query"}, "", "records of the control plane", &RunAuditQuery},
+    {{"audit", "tail"}, "", "records as they come", &RunAuditTail},
+    {{"audit", "top"}, "", "what has most bytes, flows or denials", &RunAuditTop},
+    {{"audit", "export"}, "", "all records of a range as NDJSON or CSV", &RunAuditExport},
     {{"audit", "verify"}, "", "whether the audit files were tampered with", &RunAuditVerify},
+    {{"audit", "reconcile"}, "", "whether every record of the files is at the control plane", &RunAuditReconcile},
 };
 
 // The commands that begin with `prefix`.
@@ -38,7 +53,7 @@ std::string Overview(const Words& prefix) {
     if (!std::equal(prefix.begin(), prefix.end(), command.path.begin())) continue;
     std::string words = "lattice";
     for (const std::string& word : command.path) words += " " + word;
-    text += absl::StrFormat("  %-24s %-5s %s\n", words, command.arguments, command.summary);
+    text += absl::StrFormat("  %-24s %-6s %s\n", words, command.arguments, command.summary);
   }
   return text;
 }

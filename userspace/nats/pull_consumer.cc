@@ -223,8 +223,9 @@ absl::StatusOr<StreamState> PullConsumer::State() {
                     .last_seq = info->State.LastSeq};
   if (handles_->subscription == nullptr) return state;
   jsConsumerInfo* consumer = nullptr;
-  LATTICE_RETURN_IF_ERROR(ToStatus(natsSubscription_GetConsumerInfo(&consumer, handles_->subscription, nullptr, &error),
-                                   absl::StrCat("consumer ", consumer_.durable)));
+  LATTICE_RETURN_IF_ERROR(ToStatus(
+      js_GetConsumerInfo(&consumer, handles_->js, stream_.name.c_str(), consumer_.durable.c_str(), nullptr, &error),
+      absl::StrCat("consumer ", consumer_.durable)));
   const ConsumerInfoPtr consumer_owner(consumer);
   // A stream that went back while we were connected, or a consumer from before that.
   if (std::max(consumer->Delivered.Stream, consumer->AckFloor.Stream) > state.last_seq) {

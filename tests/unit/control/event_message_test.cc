@@ -195,7 +195,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadCase{"TooLarge", std::string(kMaxMessageBytes + 1, ' '), absl::StatusCode::kResourceExhausted, "bytes"},
         BadCase{"TwoDaysAhead", R"({"agentId":"a","ts":"2027-01-17T08:00:01Z"})", absl::StatusCode::kOutOfRange,
                 "ahead"}),
-    [](const auto& info) { return info.param.name; });
+    [](const auto& test) { return test.param.name; });
 
 TEST(EventMessage, ADayAheadIsStillTaken) {
   const int64_t almost = kPlace.time_ns + kMaxAheadNs;

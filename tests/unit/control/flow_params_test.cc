@@ -109,7 +109,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadCase{"TimelineHasNoRule", FlowCall::kTimeline, {{"rule", "x"}}, "unknown parameter rule"},
         BadCase{"TopBy", FlowCall::kTop, {{"by", "color"}}, "agent, dst, port, rule"},
         BadCase{"LongValue", FlowCall::kList, {{"host", std::string(5000, 'h')}}, "at most 4096 bytes"}),
-    [](const auto& info) { return info.param.name; });
+    [](const auto& test) { return test.param.name; });
 
 TEST(FlowParams, TakeABoundedNumberOfValues) {
   QueryPairs query;

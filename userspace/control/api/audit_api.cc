@@ -36,9 +36,10 @@ absl::StatusOr<std::string> ListView(FlowStore& store, const FlowParams& params,
 
 // The last hour where nothing is said.
 FlowFilter WithRange(FlowFilter filter) {
-  const absl::Time now = RealClock().Now();
-  if (!filter.to_ns.has_value()) filter.to_ns = absl::ToUnixNanos(now + absl::Minutes(1));
-  if (!filter.from_ns.has_value()) filter.from_ns = absl::ToUnixNanos(now - kOverviewRange);
+  const int64_t now = absl::ToUnixNanos(RealClock().Now());
+  // The minute that is going on is in it.
+  if (!filter.to_ns.has_value()) filter.to_ns = (now / kMinuteNs + 1) * kMinuteNs;
+  if (!filter.from_ns.has_value()) filter.from_ns = *filter.to_ns - absl::ToInt64Nanoseconds(kOverviewRange);
   return filter;
 }
 

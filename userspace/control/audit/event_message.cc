@@ -40,7 +40,7 @@ class MessageHandler : public nlohmann::json_sax<nlohmann::json> {
     return depth_ != 1 || field_ == nullptr ? Other() : Fail("negative");
   }
   bool number_unsigned(number_unsigned_t value) override {
-    if (depth_ != 1) return true;
+    if (depth_ != 1) return Other();
     if (key_ == "v") {
       version_ = value;
       return true;

@@ -152,8 +152,9 @@ void Ingest::Run() {
       }
       LOG(INFO) << "taking audit records from the stream " << options_.stream.name;
       Well(true);
-      backoff = options_.min_backoff;
+      const absl::Time began = absl::Now();
       ended = Read(**consumer);
+      if (absl::Now() - began > options_.max_backoff) backoff = options_.min_backoff;
     }
     Well(false);
     if (stopping()) return;

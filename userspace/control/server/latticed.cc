@@ -70,11 +70,11 @@ Latticed::~Latticed() {
   if (refresh_.joinable()) refresh_.join();
   // Who takes new work goes first; the loop, which the late answers of workers are posted to, last.
   server_ = nullptr;
+  workers_ = nullptr;  // runs what it has: a change of a policy is still pushed by the service
   service_ = nullptr;
+  audit_api_ = nullptr;
   ingest_ = nullptr;
   retention_ = nullptr;
-  audit_api_ = nullptr;
-  workers_ = nullptr;
   nats_child_ = nullptr;
 }
 

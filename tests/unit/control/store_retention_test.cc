@@ -1,0 +1,96 @@
+// DeleteBefore(): what goes, what stays, what is archived.
+#include <set>
+
+#include "tests/unit/control/store_suite.h"
+
+namespace lattice::control {
+namespace {
+
+using ::testing::IsEmpty;
+
+class StoreRetention : public StoreTest {};
+
+TEST_F(StoreRetention, DeletesAndArchivesWhatIsOldAndKeepsTheRest) {
+  std::vector<FlowEvent> events;
+  for (int64_t seq = 1; seq <= 5'000; ++seq) events.push_back(Event(seq));
+  Append(events);
+  clock_.Advance(absl::Seconds(1));
+  std::set<int64_t> archived;
+  size_t batches = 0;
+  const int64_t before = kT0 + 4'500 * kSecond;
+  auto report = store_->DeleteBefore(
+      before,
+      [&](const std::vector<FlowEvent>& gone) {
+        ++batches;
+        for (const FlowEvent& event : gone) EXPECT_TRUE(archived.insert(event.seq).second);
+        return absl::OkStatus();
+      },
+      Soon());
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_FALSE(report->more);
+  EXPECT_EQ(report->events, 4'499u);
+  EXPECT_GE(batches, 3u);
+  EXPECT_EQ(archived.size(), 4'499u);
+  EXPECT_EQ(*archived.rbegin(), 4'499);
+  EXPECT_EQ(All().size(), 501u);
+  EXPECT_GT(report->rollups, 0u);
+  auto timeline = store_->Timeline({.from_ns = kT0, .to_ns = kT0 + 2 * kHour}, 120, Soon());
+  uint64_t flows = 0;
+  for (const TimelinePoint& point : *timeline) flows += point.allowed;
+  EXPECT_EQ(flows, 501u);  // the limit is a whole minute here
+}
+
+TEST_F(StoreRetention, KeepsWhatCannotBeArchived) {
+  Append(Events({1, 2, 3}));
+  auto report = store_->DeleteBefore(
+      kT0 + kHour, [](const std::vector<FlowEvent>&) { return absl::UnavailableError("the archive is full"); }, Soon());
+  EXPECT_TRUE(absl::IsUnavailable(report.status())) << report.status();
+  EXPECT_EQ(All().size(), 3u);
+}
+
+TEST_F(StoreRetention, StopsAtItsDeadline) {
+  Append(Events({1, 2, 3}));
+  auto report = store_->DeleteBefore(kT0 + kHour, nullptr, absl::Now() - absl::Seconds(1));
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_TRUE(report->more);
+  EXPECT_EQ(All().size(), 3u);
+  report = store_->DeleteBefore(kT0 + kHour, nullptr, Soon());
+  EXPECT_FALSE(report->more);
+  EXPECT_THAT(All(), IsEmpty());
+}
+
+TEST_F(StoreRetention, DeletesOldRejects) {
+  ASSERT_TRUE(store_->Append({.rejects = {{.reason = "malformed", .stream_seq = 1}}}).ok());
+  clock_.Advance(absl::Hours(1));
+  ASSERT_TRUE(store_->Append({.rejects = {{.reason = "malformed", .stream_seq = 2}}}).ok());
+  auto report = store_->DeleteBefore(absl::ToUnixNanos(clock_.Now()), nullptr, Soon());
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_EQ(report->rejects, 1u);
+  EXPECT_EQ((*store_->Rejects(10, Soon()))[0].stream_seq, 2u);
+}
+
+TEST_F(StoreRetention, ForgetsOldBootsButNoNode) {
+  for (const char* boot : {"first", "second", "third"}) {
+    Append({Event(1, "n", boot), Event(5, "n", boot)});
+    ASSERT_TRUE(store_
+                    ->Append({.heads = {{.node = "n", .boot = boot, .seq = 5, .h = "aa"},
+                                        {.node = "n", .boot = boot, .seq = 4, .h = "bb", .digest = "text"}}})
+                    .ok());
+    clock_.Advance(absl::Hours(1));
+  }
+  const int64_t before = absl::ToUnixNanos(clock_.Now() - absl::Minutes(90));
+  auto report = store_->DeleteBefore(before, nullptr, Soon());
+  ASSERT_TRUE(report.ok()) << report.status();
+  auto sources = store_->Sources(Soon());
+  ASSERT_EQ(sources->size(), 1u);
+  EXPECT_EQ((*sources)[0].boot, "third");
+  EXPECT_TRUE((*sources)[0].head.has_value());
+  EXPECT_EQ(GapsText("n", ""), "2-4");
+  EXPECT_EQ(store_->Digests("n", 10, Soon())->size(), 1u);
+  clock_.Advance(absl::Hours(1'000));
+  ASSERT_TRUE(store_->DeleteBefore(absl::ToUnixNanos(clock_.Now()), nullptr, Soon()).ok());
+  EXPECT_EQ(OnlySource().boot, "third");
+}
+
+}  // namespace
+}  // namespace lattice::control

@@ -1,0 +1,122 @@
+#include "tools/lattice/up_control.h"
+
+#include <netdb.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "absl/memory/memory.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "tools/lattice/server_views.h"
+#include "userspace/base/ip.h"
+#include "userspace/base/status.h"
+#include "userspace/base/unique_fd.h"
+#include "userspace/control/registry/identity.h"
+
+namespace lattice::cli {
+namespace {
+
+using Json = nlohmann::json;
+
+std::string Dump(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+std::string HostName() {
+  char name[256] = "";
+  return gethostname(name, sizeof(name) - 1) == 0 ? name : "";
+}
+
+// "nats://user@HOST:PORT", "http://HOST:PORT" -> HOST.
+std::string HostOf(absl::string_view url) {
+  if (const size_t scheme = url.find("://"); scheme != absl::string_view::npos) url.remove_prefix(scheme + 3);
+  if (const size_t at = url.rfind('@'); at != absl::string_view::npos) url.remove_prefix(at + 1);
+  if (absl::ConsumePrefix(&url, "[")) return std::string(url.substr(0, url.find(']')));
+  return std::string(url.substr(0, url.find_first_of(":/")));
+}
+
+IpAddress AddressOf(const sockaddr_storage& storage) {
+  if (storage.ss_family == AF_INET) {
+    return IpAddress::FromV4(ntohl(reinterpret_cast<const sockaddr_in*>(&storage)->sin_addr.s_addr));
+  }
+  return IpAddress::FromBytes(reinterpret_cast<const sockaddr_in6*>(&storage)->sin6_addr.s6_addr);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<AgentControl>> AgentControl::Create(const ServerClient& server, const std::string& name,
+                                                                   bool over_http, nats::Options nats) {
+  auto control = absl::WrapUnique(new AgentControl(server, over_http));
+  LATTICE_ASSIGN_OR_RETURN(const std::string data, server.Get("/api/v1/discovery"));
+  LATTICE_ASSIGN_OR_RETURN(control->nats_url_, DataText(data, "nats_url"));
+  if (over_http) return control;
+  if (control->nats_url_.empty()) {
+    return absl::FailedPreconditionError(absl::StrCat(server.server_url(), " knows no NATS server; try --via http"));
+  }
+  nats.urls = {control->nats_url_};
+  nats.name = absl::StrCat("lattice up ", name);
+  LATTICE_ASSIGN_OR_RETURN(control->nats_,
+                           nats::Requester::Create(nats, {control::ConfigSubject(name), control::kConfigSubjectOfAll}));
+  return control;
+}
+
+absl::StatusOr<std::string> AgentControl::Ask(const std::string& method, const std::string& path,
+                                              const std::string& body) {
+  if (over_http_) return server_.Call("POST", absl::StrCat("/api/v1/agent-isolation/", path), body);
+  return nats_->Request(absl::StrCat("lattice.signals.peer.", method), body);
+}
+
+absl::StatusOr<std::string> AgentControl::Register(const AgentIdentity& identity, const std::string& enrollment_token) {
+  Json body = {{"appId", identity.name},       {"hostname", HostName()},           {"platform", "linux"},
+               {"port", identity.port},        {"publicKey", identity.public_key}, {"persistentKeepalive", 25},
+               {"endpoint", identity.endpoint}};
+  body[over_http_ ? "agentName" : "name"] = identity.name;
+  body[over_http_ ? "enrollmentToken" : "token"] = enrollment_token;
+  LATTICE_ASSIGN_OR_RETURN(const std::string answer, Ask("register", "register", Dump(body)));
+  if (over_http_) return DataText(answer, "jwt");
+  return control::ParseRegistered(answer);
+}
+
+absl::StatusOr<control::AgentConfig> AgentControl::GetNetMap(const AgentIdentity& identity,
+                                                             std::vector<std::string>* warnings) {
+  const Json body = {{"appId", identity.name}, {"publicKey", identity.public_key}, {"token", identity.jwt}};
+  LATTICE_ASSIGN_OR_RETURN(const std::string answer, Ask("GetNetMap", "netmap", Dump(body)));
+  return control::ParseNetMap(answer, warnings);
+}
+
+absl::Status AgentControl::Heartbeat(const AgentIdentity& identity) {
+  const Json body = {{"appId", identity.name}, {"token", identity.jwt}, {"endpoint", identity.endpoint}};
+  return Ask("heartbeat", "heartbeat", Dump(body)).status();
+}
+
+bool IsFinal(const absl::Status& status) {
+  return !status.ok() &&
+         (absl::StrContains(status.message(), "revoked") || absl::StrContains(status.message(), "earlier enrollment") ||
+          absl::StrContains(status.message(), "token is expired"));
+}
+
+std::string LocalEndpoint(const std::string& url, int port) {
+  const addrinfo hints{.ai_flags = AI_NUMERICSERV, .ai_socktype = SOCK_DGRAM};
+  addrinfo* found = nullptr;
+  if (getaddrinfo(HostOf(url).c_str(), "9", &hints, &found) != 0) return "";
+  const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> list(found, freeaddrinfo);
+  // Connecting a UDP socket sends nothing; it asks the routing table.
+  const UniqueFd fd(socket(list->ai_family, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  sockaddr_storage local{};
+  socklen_t size = sizeof(local);
+  if (!fd.ok() || connect(fd.get(), list->ai_addr, list->ai_addrlen) != 0 ||
+      getsockname(fd.get(), reinterpret_cast<sockaddr*>(&local), &size) != 0) {
+    return "";
+  }
+  const IpAddress address = AddressOf(local);
+  const std::string text = address.ToString();
+  if (text == "::1" || absl::StartsWith(text, "127.") || absl::StartsWith(text, "fe80:")) return "";
+  return absl::StrCat(address.is_v4() ? text : absl::StrCat("[", text, "]"), ":", port);
+}
+
+}  // namespace lattice::cli

@@ -1,0 +1,61 @@
+// An agent's talk with its control plane, over NATS or HTTP: enrol, ask for the map of the network, say it is alive.
+// Blocks for some seconds at most. One thread.
+#ifndef TOOLS_LATTICE_UP_CONTROL_H_
+#define TOOLS_LATTICE_UP_CONTROL_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "tools/lattice/server_client.h"
+#include "userspace/control/registry/netmap.h"
+#include "userspace/nats/requester.h"
+
+namespace lattice::cli {
+
+struct AgentIdentity {
+  std::string name;
+  std::string public_key;  // base64
+  std::string jwt;
+  std::string endpoint;  // empty: unknown
+  int port = 0;
+};
+
+class AgentControl {
+ public:
+  // `server` must outlive it. `over_http`: NATS is not used. Discovers where NATS is: Unavailable, nobody at
+  // --server-url.
+  static absl::StatusOr<std::unique_ptr<AgentControl>> Create(const ServerClient& server, const std::string& name,
+                                                              bool over_http, nats::Options nats);
+
+  // The agent's token.
+  absl::StatusOr<std::string> Register(const AgentIdentity& identity, const std::string& enrollment_token);
+  absl::StatusOr<control::AgentConfig> GetNetMap(const AgentIdentity& identity, std::vector<std::string>* warnings);
+  absl::Status Heartbeat(const AgentIdentity& identity);
+
+  // Readable when the control plane says that the configuration changed; -1 over HTTP.
+  int event_fd() const { return nats_ == nullptr ? -1 : nats_->event_fd(); }
+  bool TakePoke() { return nats_ != nullptr && nats_->TakePoke(); }
+  const std::string& nats_url() const { return nats_url_; }
+
+ private:
+  AgentControl(const ServerClient& server, bool over_http) : server_(server), over_http_(over_http) {}
+  absl::StatusOr<std::string> Ask(const std::string& method, const std::string& path, const std::string& body);
+
+  const ServerClient& server_;
+  const bool over_http_;
+  std::string nats_url_;
+  std::unique_ptr<nats::Requester> nats_;
+};
+
+// The control plane has said that this agent is not one any more: asking again does not help.
+bool IsFinal(const absl::Status& status);
+
+// Where others reach UDP `port` of this host: the address it has towards `host`. Empty for loopback.
+std::string LocalEndpoint(const std::string& url, int port);
+
+}  // namespace lattice::cli
+
+#endif  // TOOLS_LATTICE_UP_CONTROL_H_

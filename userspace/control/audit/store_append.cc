@@ -1,0 +1,193 @@
+// Theory of operation
+//
+// Append() is one transaction. What is new is what the INSERT of la_flow_events really inserted (event_id is unique);
+// only that goes on to roll-ups, sources and gaps.
+//
+// In PostgreSQL several replicas append at once. Each first takes an advisory lock per node of its batch, in the
+// order of the locks' keys, until its commit: numbers, gaps and flow totals of a node are changed by one transaction at
+// a time and read as the last one left them. The rows of roll-ups are shared between nodes and are changed in the order
+// of their keys. So every transaction takes its locks in one global order and none waits in a circle. Should the server
+// abort one after all (Aborted), it is done again.
+#include <algorithm>
+#include <set>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "userspace/base/status.h"
+#include "userspace/control/audit/sql_flow_store.h"
+#include "userspace/control/audit/store_dialect.h"
+#include "userspace/control/audit/store_rollup.h"
+#include "userspace/control/audit/store_rows.h"
+#include "userspace/control/audit/store_sources.h"
+#include "userspace/control/audit/store_text.h"
+
+namespace lattice::control {
+namespace {
+
+constexpr int kTries = 5;
+constexpr size_t kMaxPayloadBytes = 64 << 10;
+
+absl::Status LockNodes(sql::Connection& connection, const IngestBatch& batch, const std::vector<FlowEvent>& events,
+                       absl::Time deadline) {
+  if (connection.engine() == sql::Engine::kSqlite) return absl::OkStatus();  // BEGIN IMMEDIATE locks everything
+  std::set<int64_t> keys;
+  for (const FlowEvent& event : events) keys.insert(LockKey(absl::StrCat("lattice/node/", event.node)));
+  for (const AuditHead& head : batch.heads) keys.insert(LockKey(absl::StrCat("lattice/node/", head.node)));
+  if (!batch.rejects.empty()) keys.insert(LockKey("lattice/rejects"));
+  if (keys.empty()) return absl::OkStatus();
+  const std::vector<sql::Param> params(keys.begin(), keys.end());
+  return connection.ExecuteMany("SELECT pg_advisory_xact_lock(?)", params, 1, deadline).status();
+}
+
+// Which of `events` were new.
+absl::StatusOr<std::vector<size_t>> InsertEvents(sql::Connection& connection, std::vector<FlowEvent> events,
+                                                 const std::vector<std::string>& dst_keys, int64_t now_ns,
+                                                 absl::Time deadline) {
+  const std::vector<std::string> ids = NewRowIds(events.size());
+  std::vector<std::string> src_keys;
+  src_keys.reserve(events.size());
+  std::vector<sql::Param> params;
+  params.reserve(events.size() * kInsertWidth);
+  for (size_t i = 0; i < events.size(); ++i) {
+    events[i].id = ids[i];
+    src_keys.push_back(AddressKey(events[i].src_ip));
+    AppendParams(events[i], now_ns, dst_keys[i], src_keys[i], params);
+  }
+  LATTICE_ASSIGN_OR_RETURN(const std::vector<int64_t> inserted,
+                           connection.ExecuteMany(InsertEvent(), params, kInsertWidth, deadline));
+  std::vector<size_t> fresh;
+  for (size_t i = 0; i < inserted.size(); ++i) {
+    if (inserted[i] > 0) fresh.push_back(i);
+  }
+  return fresh;
+}
+
+// How many were new.
+absl::StatusOr<uint64_t> InsertRejects(sql::Connection& connection, const std::vector<Reject>& rejects,
+                                       size_t max_rejects, int64_t now_ns, absl::Time deadline) {
+  if (rejects.empty()) return 0;
+  struct Text {
+    std::string reason, detail, subject, payload;
+  };
+  std::vector<Text> texts;
+  texts.reserve(rejects.size());
+  std::vector<sql::Param> params;
+  for (const Reject& reject : rejects) {
+    // Raw bytes: the table holds text, so base64.
+    Text& text =
+        texts.emplace_back(Text{reject.reason, reject.detail, reject.subject,
+                                absl::Base64Escape(absl::string_view(reject.payload).substr(0, kMaxPayloadBytes))});
+    CleanText(text.reason, 64);
+    CleanText(text.detail, 1024);
+    CleanText(text.subject, 256);
+    params.insert(params.end(), {static_cast<int64_t>(reject.stream_seq), reject.stream_time_ns, now_ns, text.reason,
+                                 text.detail, text.subject, text.payload});
+  }
+  LATTICE_ASSIGN_OR_RETURN(
+      const std::vector<int64_t> inserted,
+      connection.ExecuteMany("INSERT INTO la_flow_rejects (stream_seq, stream_time, received_at, reason, detail, "
+                             "subject, payload) VALUES (?, ?, ?, ?, ?, ?, ?) "
+                             "ON CONFLICT (stream_seq, stream_time) DO NOTHING",
+                             params, 7, deadline));
+  LATTICE_RETURN_IF_ERROR(connection
+                              .Execute("DELETE FROM la_flow_rejects WHERE (received_at, stream_seq) <= "
+                                       "(SELECT received_at, stream_seq FROM la_flow_rejects "
+                                       "ORDER BY received_at DESC, stream_seq DESC LIMIT 1 OFFSET ?)",
+                                       {max_rejects}, deadline)
+                              .status());
+  return std::count_if(inserted.begin(), inserted.end(), [](int64_t rows) { return rows > 0; });
+}
+
+// The first word about a number counts: a second one with another hash must not cover it up.
+absl::Status InsertHeads(sql::Connection& connection, std::vector<AuditHead> heads, int64_t now_ns,
+                         absl::Time deadline) {
+  std::vector<sql::Param> live, closed;
+  for (AuditHead& head : heads) {
+    CleanText(head.node, 256);
+    CleanText(head.boot, 128);
+    CleanText(head.agent_id, 256);
+    CleanText(head.h, 256);
+    CleanText(head.digest, 16 << 10);
+    CleanText(head.signature, 1024);
+    CleanText(head.public_key, 1024);
+    if (head.digest.empty()) {
+      live.insert(live.end(), {head.node, head.boot, head.agent_id, head.seq, head.h, head.ts_ns});
+    } else {
+      closed.insert(closed.end(), {head.node, head.boot, head.agent_id, head.seq, head.h, head.ts_ns, head.digest,
+                                   head.signature, head.public_key, head.signature_valid, now_ns});
+    }
+  }
+  if (!live.empty()) {
+    LATTICE_RETURN_IF_ERROR(
+        connection
+            .ExecuteMany("INSERT INTO la_audit_heads (node, boot, agent_id, seq, h, ts) VALUES (?, ?, ?, ?, ?, ?) "
+                         "ON CONFLICT (node, boot) DO UPDATE SET agent_id = excluded.agent_id, seq = excluded.seq, "
+                         "h = excluded.h, ts = excluded.ts WHERE excluded.seq > la_audit_heads.seq",
+                         live, 6, deadline)
+            .status());
+  }
+  if (closed.empty()) return absl::OkStatus();
+  return connection
+      .ExecuteMany(
+          "INSERT INTO la_audit_digests (node, boot, agent_id, seq, h, ts, digest, signature, public_key, "
+          "signature_valid, received_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+          "ON CONFLICT (node, boot, seq) DO NOTHING",
+          closed, 11, deadline)
+      .status();
+}
+
+}  // namespace
+
+absl::StatusOr<IngestResult> SqlFlowStore::AppendOnce(const IngestBatch& batch, const std::vector<FlowEvent>& events,
+                                                      absl::Time deadline) {
+  const int64_t now_ns = NowNs();
+  std::vector<std::string> dst_keys;
+  dst_keys.reserve(events.size());
+  for (const FlowEvent& event : events) dst_keys.push_back(AddressKey(event.dst_ip));
+
+  LATTICE_ASSIGN_OR_RETURN(sql::Lease connection, database_.Borrow(deadline));
+  LATTICE_ASSIGN_OR_RETURN(sql::Transaction transaction,
+                           sql::Transaction::Begin(*connection, sql::Access::kWrite, deadline));
+  LATTICE_RETURN_IF_ERROR(LockNodes(*connection, batch, events, deadline));
+  Rollup rollup;
+  LATTICE_RETURN_IF_ERROR(rollup.ReadTotals(*connection, events, deadline));
+  IngestResult result;
+  LATTICE_ASSIGN_OR_RETURN(result.fresh, InsertEvents(*connection, events, dst_keys, now_ns, deadline));
+  SourceChanges sources;
+  for (const size_t index : result.fresh) {
+    rollup.Add(events[index], dst_keys[index]);
+    sources.Add(events[index]);
+  }
+  LATTICE_RETURN_IF_ERROR(sources.Write(*connection, now_ns, deadline));
+  LATTICE_RETURN_IF_ERROR(rollup.Write(*connection, deadline));
+  LATTICE_ASSIGN_OR_RETURN(result.rejected,
+                           InsertRejects(*connection, batch.rejects, options_.max_rejects, now_ns, deadline));
+  LATTICE_RETURN_IF_ERROR(InsertHeads(*connection, batch.heads, now_ns, deadline));
+  LATTICE_RETURN_IF_ERROR(transaction.Commit());
+  result.stored = result.fresh.size();
+  result.duplicates = events.size() - result.stored + batch.rejects.size() - result.rejected;
+  return result;
+}
+
+absl::StatusOr<IngestResult> SqlFlowStore::Append(const IngestBatch& batch) {
+  const absl::Time deadline = absl::Now() + options_.write_timeout;
+  std::vector<FlowEvent> events;
+  events.reserve(batch.events.size());
+  for (const FlowEvent& event : batch.events) {
+    if (event.event_id.empty()) return absl::InvalidArgumentError("an event without an eventId");
+    events.push_back(Storable(event));
+  }
+  SqliteWriterLock lock(database_.engine(), writer_);
+  absl::StatusOr<IngestResult> result = AppendOnce(batch, events, deadline);
+  for (int again = 1; again < kTries && absl::IsAborted(result.status()); ++again) {
+    result = AppendOnce(batch, events, deadline);
+  }
+  // For the caller there is one thing to do about all of these: try again later.
+  if (absl::IsDeadlineExceeded(result.status()) || absl::IsAborted(result.status())) {
+    return absl::UnavailableError(result.status().message());
+  }
+  return result;
+}
+
+}  // namespace lattice::control

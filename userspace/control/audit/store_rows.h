@@ -1,0 +1,31 @@
+// A FlowEvent as a row of la_flow_events and back. Pure functions, any thread.
+#ifndef USERSPACE_CONTROL_AUDIT_STORE_ROWS_H_
+#define USERSPACE_CONTROL_AUDIT_STORE_ROWS_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "userspace/control/audit/flow_event.h"
+#include "userspace/sql/value.h"
+
+namespace lattice::control {
+
+// The event with texts and numbers that the table can hold; see store_text.h for texts. Counters below 0 are 0, and at
+// most 2^47, so that no sum of them leaves 64 bits.
+FlowEvent Storable(const FlowEvent& event);
+
+// "id, trace_id, …": what ReadEvent() reads.
+const std::string& EventColumns();
+FlowEvent ReadEvent(sql::Row& row);
+
+// The statement that stores one event unless its event_id is there, and its parameters, which borrow from `event` and
+// the keys.
+const std::string& InsertEvent();
+inline constexpr size_t kInsertWidth = 47;
+void AppendParams(const FlowEvent& event, int64_t now_ns, const std::string& dst_key, const std::string& src_key,
+                  std::vector<sql::Param>& params);
+
+}  // namespace lattice::control
+
+#endif  // USERSPACE_CONTROL_AUDIT_STORE_ROWS_H_

@@ -1,0 +1,74 @@
+#include "userspace/control/registry/token_verifier.h"
+
+#include <utility>
+
+#include "userspace/base/status.h"
+
+namespace lattice::control {
+
+TokenVerifier::ClaimsPtr TokenVerifier::Recall(absl::string_view token) {
+  if (const auto found = young_.find(token); found != young_.end()) return found->second;
+  const auto found = old_.find(token);
+  if (found == old_.end()) return nullptr;
+  ClaimsPtr claims = found->second;
+  old_.erase(found);
+  Remember(token, claims);
+  return claims;
+}
+
+void TokenVerifier::Remember(absl::string_view token, ClaimsPtr claims) {
+  if (young_.size() >= options_.max_remembered / 2) old_ = std::exchange(young_, {});
+  young_[std::string(token)] = std::move(claims);
+}
+
+absl::StatusOr<TokenVerifier::ClaimsPtr> TokenVerifier::Verify(absl::string_view token) {
+  const absl::Time now = clock_.Now();
+  {
+    absl::MutexLock lock(&mutex_);
+    if (ClaimsPtr claims = Recall(token)) {
+      if (now >= claims->expires_at) return absl::UnauthenticatedError("token is expired");
+      return claims;
+    }
+  }
+  LATTICE_ASSIGN_OR_RETURN(Claims verified, VerifyJwt(secret_, token, now));
+  auto claims = std::make_shared<const Claims>(std::move(verified));
+  absl::MutexLock lock(&mutex_);
+  Remember(token, claims);
+  return claims;
+}
+
+absl::StatusOr<TokenVerifier::ClaimsPtr> TokenVerifier::VerifyAgent(absl::string_view token) {
+  LATTICE_ASSIGN_OR_RETURN(ClaimsPtr claims, Verify(token));
+  if (claims->issuer != kAgentIssuer || claims->subject.empty()) {
+    return absl::UnauthenticatedError("token is not an agent's");
+  }
+  absl::MutexLock lock(&mutex_);
+  const auto least = revocations_.find(claims->subject);
+  if (least != revocations_.end() && claims->generation < least->second) {
+    return absl::UnauthenticatedError(least->second == kNoGeneration
+                                          ? "token is of a revoked agent"
+                                          : "token is of an earlier enrollment of its agent");
+  }
+  return claims;
+}
+
+absl::StatusOr<TokenVerifier::ClaimsPtr> TokenVerifier::VerifyUser(absl::string_view token) {
+  LATTICE_ASSIGN_OR_RETURN(ClaimsPtr claims, Verify(token));
+  const bool known_role = claims->role == "admin" || claims->role == "viewer";
+  if (claims->issuer != kUserIssuer || claims->subject.empty() || !known_role) {
+    return absl::UnauthenticatedError("token is not an administrator's or viewer's");
+  }
+  return claims;
+}
+
+void TokenVerifier::SetRevocations(Revocations revocations) {
+  absl::MutexLock lock(&mutex_);
+  revocations_ = std::move(revocations);
+}
+
+size_t TokenVerifier::remembered() const {
+  absl::MutexLock lock(&mutex_);
+  return young_.size() + old_.size();
+}
+
+}  // namespace lattice::control
