@@ -136,7 +136,18 @@ void Ingest::Problem(absl::string_view what, const absl::Status& status) {
 void Ingest::Well(bool connected) {
   absl::MutexLock lock(&mutex_);
   state_.connected = connected;
-  if (connected) state_.problem.clear();
+  if (!connected) return;
+  state_.problem.clear();
+  state_.silent_since = absl::InfiniteFuture();
+}
+
+void Ingest::NoteSilence(const absl::Status& ended) {
+  absl::MutexLock lock(&mutex_);
+  if (!absl::IsDeadlineExceeded(ended)) {
+    state_.silent_since = absl::InfiniteFuture();
+  } else if (state_.silent_since == absl::InfiniteFuture()) {
+    state_.silent_since = absl::Now();
+  }
 }
 
 void Ingest::Run() {
@@ -160,6 +171,7 @@ void Ingest::Run() {
     }
     Well(false);
     if (stopping()) return;
+    NoteSilence(ended);
     Problem("audit records stay in NATS, connecting again", ended);
     if (!Sleep(backoff)) return;
     backoff = std::min(2 * backoff, options_.max_backoff);

@@ -58,7 +58,9 @@ struct IngestCounters {
 
 struct IngestState {
   bool connected = false;  // to NATS
-  std::string problem;     // empty: all is well; else for people, with what is being done
+  // Since when NATS, though it may take connections, answers nothing; InfiniteFuture: it answers.
+  absl::Time silent_since = absl::InfiniteFuture();
+  std::string problem;  // empty: all is well; else for people, with what is being done
   std::optional<nats::StreamState> stream;
   absl::Time last_stored;
 };
@@ -88,6 +90,7 @@ class Ingest {
   void Count(const IngestResult& result);
   void Problem(absl::string_view what, const absl::Status& status);
   void Well(bool connected);
+  void NoteSilence(const absl::Status& ended);
   bool Sleep(absl::Duration duration);
   bool stopping() const;
 

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/file.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -30,6 +31,9 @@ constexpr absl::Duration kCheckDeadline = absl::Seconds(5);
 constexpr absl::Duration kAdminTokenTtl = absl::Hours(24 * 365 * 10);
 // How long another replica's record may take from its id to its commit.
 constexpr absl::Duration kSettle = absl::Seconds(1);
+// Our own nats-server that answers nothing for so long is started anew: after a full disk 2.9 does not come back.
+constexpr absl::Duration kNatsSilence = absl::Seconds(20);
+constexpr absl::Duration kNatsWatchPeriod = absl::Seconds(5);
 constexpr char kStream[] = "LATTICE_AUDIT";
 
 int ExitCodeOf(const absl::Status& status) {
@@ -262,6 +266,7 @@ void Latticed::StartThreads() {
   ingest_->Start();
   retention_->Start();
   refresh_ = std::thread([this] { Refresh(); });
+  if (nats_child_ != nullptr) loop_->AddTimer(kNatsWatchPeriod, [this] { WatchNats(); });
   nats::ServiceOptions service;
   service.connection = options_.nats;
   service.queue = kSignalQueueGroup;
@@ -282,6 +287,15 @@ void Latticed::StartThreads() {
     const absl::Status pushed = service->Publish(subject, absl::StrCat("{\"configVersion\":\"", change.version, "\"}"));
     VLOG_IF(1, !pushed.ok()) << "configuration push: " << pushed;
   });
+}
+
+void Latticed::WatchNats() {
+  const absl::Time now = absl::Now();
+  const absl::Time since = std::max(ingest_->state().silent_since, nats_replaced_);
+  if (now - since < kNatsSilence) return;
+  LOG(ERROR) << "nats-server answers nothing for " << absl::FormatDuration(kNatsSilence) << ", ending it";
+  nats_replaced_ = now;
+  nats_child_->Replace();
 }
 
 // What is asked every few seconds and may block.

@@ -18,6 +18,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
 #include "userspace/base/event_loop.h"
 #include "userspace/base/unique_fd.h"
 #include "userspace/control/api/audit_api.h"
@@ -56,6 +57,7 @@ class Latticed {
   void ServeRegistry();
   void ServePages();
   void StartThreads();
+  void WatchNats();
   void Refresh();
   std::string NotReady();
 
@@ -80,6 +82,7 @@ class Latticed {
   std::atomic<uint64_t> gaps_{0};
   std::atomic<uint64_t> lost_{0};
   absl::Mutex mutex_;
+  absl::Time nats_replaced_ = absl::InfinitePast();  // the loop's thread
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::string database_problem_ ABSL_GUARDED_BY(mutex_);
   std::thread refresh_;

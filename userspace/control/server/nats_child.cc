@@ -225,6 +225,10 @@ void NatsChild::Kill() {
   pidfd_.reset();
 }
 
+void NatsChild::Replace() const {
+  if (pid_ > 0) kill(pid_, SIGKILL);
+}
+
 void NatsChild::Wake() const {
   if (pid_ > 0) kill(pid_, SIGCONT);
 }
