@@ -276,6 +276,7 @@ TEST_F(NatsFaultTest, WithoutTheStreamTheDaemonSaysWhoMakesItAndPublishesOnceItI
   EXPECT_TRUE(dp_->WaitForLog("there is no JetStream stream LATTICE_AUDIT: start `latticed`, which makes it"));
   EXPECT_TRUE(WaitUntil([&] { return dp_->Scrape().Sum("lattice_dp_nats_no_stream_total") > 0; }));
   EXPECT_GE(dp_->Scrape().Sum("lattice_dp_spool_records"), 100);
+  EXPECT_THAT(dp_->Cli({"status"}).out, ::testing::HasSubstr("there is no JetStream stream"));
   ASSERT_TRUE(stream_->Make().ok());
   EXPECT_TRUE(WaitUntil([&] { return dp_->Scrape().Sum("lattice_dp_spool_records") == 0; }));
   EXPECT_GE(stream_->Count(), 100);

@@ -8,7 +8,7 @@ import { steps } from "./steps.mjs";
 
 const { values: args } = parseArgs({
   options: Object.fromEntries(
-    ["url", "token-file", "agent", "other", "unit-tests", "output", "results"].map((name) => [name, { type: "string" }]),
+    ["url", "token-file", "agent", "other", "unit-tests", "output", "restart", "results"].map((name) => [name, { type: "string" }]),
   ),
 });
 const results = [];
@@ -43,6 +43,7 @@ async function browserTests() {
       tab,
       agent: args.agent,
       other: args.other,
+      restart: args.restart,
       token: readFileSync(args["token-file"], "utf8").trim(),
       shoot: async (name) => writeFileSync(join(args.output, `${name}.png`), await tab.screenshot()),
     };

@@ -1,5 +1,6 @@
 // What an operator does, in order; each step goes on where the one before ended. See tests/web/run for the traffic.
 import assert from "node:assert/strict";
+import { existsSync, writeFileSync } from "node:fs";
 
 const PAGES = [
   ["/", "Overview", ".bars li"],
@@ -222,6 +223,21 @@ export const steps = [
     await tab.until("document.querySelectorAll('.flows .row').length > 2 && [...document.querySelectorAll('.flows .row')].every((r) => r.innerText.includes('denied'))", "denied records only");
   }],
 
+  ["Live goes on where it was when latticed was started again", async ({ tab, agent, restart }) => {
+    tab.expected = [/ERR_|failed: |50[34]/];
+    await tab.open(`/live?agentName=${agent}`);
+    await tab.until("document.querySelectorAll('.flows .row').length > 3", "some records");
+    writeFileSync(restart, "");
+    await tab.sees("connecting again", ".live-state");
+    while (existsSync(restart)) await new Promise((resolve) => setTimeout(resolve, 100));
+    const before = await tab.eval("document.querySelector('.flows .row').dataset.event");
+    await tab.until("/^live/.test(document.querySelector('.live-state').innerText)", "the stream again", 30_000);
+    await tab.until(`[...document.querySelectorAll('.flows .row')].findIndex((r) => r.dataset.event === '${before}') > 3`, "later records");
+    const numbers = await tab.eval("[...document.querySelectorAll('.flows .row')].map((r) => Number(r.dataset.event.split('/').pop()))");
+    numbers.sort((a, b) => a - b);
+    assert.deepEqual(numbers, numbers.map((_, index) => numbers[0] + index), "each record once, and none missing");
+  }],
+
   ["Denied names each destination, why, and the rule that would allow it", async ({ tab, agent }) => {
     await tab.press("g", "d");
     await tab.has(".denied .row");
@@ -299,6 +315,8 @@ export const steps = [
     assert.match(gaps, /4 – 5[\s\S]*unexplained/);
     assert.match(gaps, /8 – 11[\s\S]*explained/);
     await tab.sees("web-node", "[aria-label='Sources']");
+    await tab.sees("web-node", "[aria-label='Digests']");
+    await tab.sees("holds", "[aria-label='Digests']");
     await tab.sees("malformed", "[aria-label='Rejected messages']");
     await tab.click("summary");
     await tab.sees("four hundred", "[aria-label='Rejected messages']");

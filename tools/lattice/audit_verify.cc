@@ -3,17 +3,16 @@
 // What is only on this machine can be made anew by who holds the machine, its key too. So the heads and digests that
 // went to the control plane are the proof; without them the chain and the signatures show less.
 #include <algorithm>
-#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
-#include <system_error>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "tools/lattice/audit_evidence.h"
+#include "tools/lattice/audit_log.h"
 #include "tools/lattice/commands.h"
 #include "tools/lattice/format.h"
 #include "tools/lattice/progress.h"
@@ -27,8 +26,6 @@
 
 namespace lattice::cli {
 namespace {
-
-constexpr char kLogFolder[] = "/var/log/lattice";
 
 struct Settings {
   std::string audit_log;
@@ -47,24 +44,6 @@ struct Result {
   size_t digests_agree = 0;
   std::vector<std::string> notes;
 };
-
-// The one audit file under /var/log/lattice.
-absl::StatusOr<std::string> DefaultAuditLog() {
-  std::vector<std::string> found;
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(kLogFolder, error)) {
-    const std::filesystem::path path = entry.path() / "audit.jsonl";
-    std::error_code ignored;
-    if (std::filesystem::exists(path, ignored)) found.push_back(path.string());
-  }
-  std::sort(found.begin(), found.end());
-  if (found.size() == 1) return found[0];
-  if (found.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat("no audit file in ", kLogFolder, "/*/: name one with --audit-log"));
-  }
-  return absl::InvalidArgumentError(
-      absl::StrCat("several audit files: name one with --audit-log: ", absl::StrJoin(found, ", ")));
-}
 
 absl::StatusOr<std::string> GivenKey(const std::string& text) {
   if (absl::StatusOr<std::string> key = audit::ParsePublicKey(text); key.ok()) return key;

@@ -21,6 +21,11 @@ ExitCode RunTop(const Words& words);
 ExitCode RunDetach(const Words& words);
 ExitCode RunDoctor(const Words& words);
 ExitCode RunAuditVerify(const Words& words);
+ExitCode RunAuditReconcile(const Words& words);
+ExitCode RunAuditQuery(const Words& words);
+ExitCode RunAuditExport(const Words& words);
+ExitCode RunAuditTail(const Words& words);
+ExitCode RunAuditTop(const Words& words);
 
 // With the control plane.
 ExitCode RunTokenCreate(const Words& words);

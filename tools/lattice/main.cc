@@ -37,8 +37,13 @@ const Command kCommands[] = {
     {{"policy", "set"}, "AGENT", "what an agent may reach, in force within seconds", &RunAgentPolicySet},
     {{"policy", "show"}, "AGENT", "what an agent may reach", &RunAgentPolicyShow},
     {{"enroll"}, "", "redeem an enrolment token for an agent's token", &RunEnroll},
-    {{"audit", "verify"}, "", "whether the audit files were tampered with", &RunAuditVerify},
     {{"up"}, "", "join the overlay as an agent and enforce its policy", &RunUp},
+    {{"audit", "query"}, "", "records of the control plane", &RunAuditQuery},
+    {{"audit", "tail"}, "", "records as they come", &RunAuditTail},
+    {{"audit", "top"}, "", "what has most bytes, flows or denials", &RunAuditTop},
+    {{"audit", "export"}, "", "all records of a range as NDJSON or CSV", &RunAuditExport},
+    {{"audit", "verify"}, "", "whether the audit files were tampered with", &RunAuditVerify},
+    {{"audit", "reconcile"}, "", "whether every record of the files is at the control plane", &RunAuditReconcile},
 };
 
 // The commands that begin with `prefix`.

@@ -120,8 +120,10 @@ void AppendRecords(const Json& json, std::string* out) {
   const Json& nats = At(json, "nats");
   if (nats.is_object()) {
     const bool connected = nats.value("connected", false);
+    const std::string error = Text(nats, "error");
+    const std::string trouble = error.empty() ? "" : "; NOT publishing: " + error;
     absl::StrAppend(
-        out, "nats      ", connected ? "connected to " + Text(nats, "server") : "NOT connected: " + Text(nats, "error"),
+        out, "nats      ", connected ? "connected to " + Text(nats, "server") + trouble : "NOT connected: " + error,
         "; ", HumanCount(Count(nats, "published")), " published, ", HumanCount(Count(nats, "spool")), " waiting\n");
   }
 }

@@ -75,6 +75,19 @@ absl::Status ServerClient::Resolve() {
   return absl::OkStatus();
 }
 
+absl::Status ServerClient::ForEachLine(absl::string_view target,
+                                       const std::function<bool(absl::string_view)>& on_line) const {
+  http::ClientOptions options;
+  if (!token_.empty()) options.headers.emplace_back("Authorization", absl::StrCat("Bearer ", token_));
+  const absl::Status done = http::Client(server_url_, options).ForEachLine(target, on_line);
+  if (done.ok()) return done;
+  // An answer that is an error holds the envelope.
+  const nlohmann::json json = nlohmann::json::parse(done.message().begin(), done.message().end(), nullptr, false);
+  const auto text = json.is_object() ? json.find("msg") : json.end();
+  if (!json.is_object() || text == json.end() || !text->is_string()) return done;
+  return absl::Status(done.code(), text->get<std::string>());
+}
+
 absl::StatusOr<std::string> ServerClient::Call(const std::string& method, absl::string_view target,
                                                absl::string_view body) const {
   http::ClientOptions options;

@@ -2,6 +2,7 @@
 #ifndef TOOLS_LATTICE_SERVER_CLIENT_H_
 #define TOOLS_LATTICE_SERVER_CLIENT_H_
 
+#include <functional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -27,6 +28,9 @@ class ServerClient {
   // Unavailable: nobody listens at --server-url.
   absl::StatusOr<std::string> Get(absl::string_view target) const { return Call("GET", target, ""); }
   absl::StatusOr<std::string> Call(const std::string& method, absl::string_view target, absl::string_view body) const;
+
+  // GET, and `on_line` for each line of the answer as it comes; see http::Client::ForEachLine.
+  absl::Status ForEachLine(absl::string_view target, const std::function<bool(absl::string_view)>& on_line) const;
 
   const std::string& server_url() const { return server_url_; }
 

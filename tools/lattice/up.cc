@@ -62,6 +62,14 @@ void Say(absl::string_view text) {
   absl::FPrintF(stderr, "lattice up: %s\n", text);
 }
 
+// A signal that the loop will take has come already.
+bool StopAsked() {
+  sigset_t pending;
+  sigemptyset(&pending);
+  sigpending(&pending);
+  return sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1;
+}
+
 class Session {
  public:
   Session(const ServerClient& server, UpOptions options) : server_(server), options_(std::move(options)) {}
@@ -146,6 +154,7 @@ absl::StatusOr<control::AgentConfig> Session::AwaitAddress() {
       absl::DeadlineExceededError("the control plane gave no address; is the agent pending (`lattice agents`)?");
   bool told = false;
   while (absl::Now() < deadline) {
+    if (StopAsked()) return absl::CancelledError("stopped before the control plane gave an address");
     absl::StatusOr<control::AgentConfig> config = Ask();
     if (config.ok() && !config->address.empty()) return config;
     if (IsFinal(config.status())) {
@@ -210,10 +219,6 @@ void Session::Beat() {
 }
 
 absl::Status Session::Watch() {
-  LATTICE_ASSIGN_OR_RETURN(loop_, EventLoop::Create());
-  for (const int signal : {SIGTERM, SIGINT}) {
-    LATTICE_RETURN_IF_ERROR(loop_->AddSignal(signal, [this] { End(absl::OkStatus()); }));
-  }
   const auto watch_end = [this](int fd, const char* what) {
     return loop_->AddFd(fd, EPOLLIN,
                         [this, what](uint32_t) { End(absl::InternalError(absl::StrCat(what, " has ended"))); });
@@ -233,6 +238,11 @@ absl::Status Session::Watch() {
 }
 
 absl::Status Session::Run() {
+  LATTICE_ASSIGN_OR_RETURN(loop_, EventLoop::Create());
+  // From the beginning: whatever is made before the loop runs must go when a signal comes.
+  for (const int signal : {SIGTERM, SIGINT}) {
+    LATTICE_RETURN_IF_ERROR(loop_->AddSignal(signal, [this] { End(absl::OkStatus()); }));
+  }
   LATTICE_RETURN_IF_ERROR(Identify());
   LATTICE_ASSIGN_OR_RETURN(const control::AgentConfig config, AwaitAddress());
   LATTICE_RETURN_IF_ERROR(BringUp(config));

@@ -56,6 +56,7 @@ absl::StatusOr<std::unique_ptr<AgentDataplane>> AgentDataplane::Start(const Agen
   dataplane->rules_ = rules;
   LATTICE_ASSIGN_OR_RETURN(dataplane->process_, Process::Start(dataplane->CommandLine()));
   LATTICE_RETURN_IF_ERROR(dataplane->AwaitReady());
+  dataplane->attached_ = true;
   return dataplane;
 }
 
@@ -77,7 +78,7 @@ absl::Status AgentDataplane::SetRules(const std::vector<std::string>& rules) {
 }
 
 AgentDataplane::~AgentDataplane() {
-  if (process_ != nullptr && process_->running()) {
+  if (attached_) {  // also when the daemon has ended: its programs stay without it
     Words words = {"--iface", options_.iface, "--admin-socket", admin_socket_};
     for (const std::string& flag : options_.more) {
       if (absl::StartsWith(flag, "--pin-path=")) words.push_back(flag);

@@ -45,6 +45,7 @@ class AgentDataplane {
   const AgentDataplaneOptions options_;
   std::string admin_socket_;
   std::vector<std::string> rules_;
+  bool attached_ = false;
   std::unique_ptr<Process> process_;
 };
 

@@ -46,6 +46,7 @@ absl::StatusOr<std::string> FindProgram(const std::string& name) {
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
+  setpgid(0, 0);  // Ctrl-C is for us: we end them in our order
   prctl(PR_SET_PDEATHSIG, SIGTERM);
   if (getppid() != parent) _exit(127);
   execv(argv[0], argv.data());

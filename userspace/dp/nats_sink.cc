@@ -38,7 +38,11 @@ absl::StatusOr<nats::Connection*> NatsSink::Connect() {
 
 absl::StatusOr<uint64_t> NatsSink::Begin() {
   LATTICE_RETURN_IF_ERROR(Connect().status());
-  return jetstream_ == nullptr ? uint64_t{0} : jetstream_->Begin();
+  if (jetstream_ == nullptr) return uint64_t{0};
+  absl::StatusOr<uint64_t> begun = jetstream_->Begin();
+  absl::MutexLock lock(&mutex_);
+  stream_error_ = std::string(begun.status().message());
+  return begun;
 }
 
 absl::Status NatsSink::Publish(absl::string_view subject, absl::string_view payload, absl::string_view msg_id) {
@@ -89,7 +93,7 @@ std::string NatsSink::server() const {
 
 std::string NatsSink::last_error() const {
   absl::MutexLock lock(&mutex_);
-  return last_error_;
+  return last_error_.empty() ? stream_error_ : last_error_;
 }
 
 uint64_t NatsSink::reconnects() const {

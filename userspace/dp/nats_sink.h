@@ -43,8 +43,9 @@ class NatsSink : public audit::MessageSink {
   absl::StatusOr<bool> Holds(const audit::StoredAt& stored) override;
 
   bool is_connected() const;
-  std::string server() const;      // empty when not connected
-  std::string last_error() const;  // empty when connected, or before the first try
+  std::string server() const;  // empty when not connected
+  // Why nothing is published: no connection, no stream. Empty when all is well, or before the first try.
+  std::string last_error() const;
   uint64_t reconnects() const;
   // Null over core NATS, and before the first connection.
   const nats::JetStreamCounters* jetstream_counters() const;
@@ -63,6 +64,7 @@ class NatsSink : public audit::MessageSink {
   absl::Status create_error_ ABSL_GUARDED_BY(mutex_);
   std::optional<int64_t> tried_ns_;
   std::string last_error_ ABSL_GUARDED_BY(mutex_);
+  std::string stream_error_ ABSL_GUARDED_BY(mutex_);  // of the last Begin()
 };
 
 }  // namespace lattice::dp

@@ -193,7 +193,9 @@ std::string DoctorJson(const DaemonState& state) {
                              "free space, or repair the file system; latticed-dp goes on by itself"));
   if (!state.options.nats.urls.empty()) {
     const bool connected = state.sink->is_connected();
-    checks.push_back(CheckLine("daemon.nats", connected, connected ? state.sink->server() : state.sink->last_error(),
+    const std::string error = state.sink->last_error();
+    const bool publishing = connected && error.empty();
+    checks.push_back(CheckLine("daemon.nats", publishing, publishing ? state.sink->server() : error,
                                "records wait in the audit file; repair the server or the credentials"));
   }
   return Print({{"checks", std::move(checks)},

@@ -31,6 +31,7 @@ constexpr char kMsgIdHeader[] = "Nats-Msg-Id";
 constexpr char kTokenHeader[] = "Lattice-Agent-Token";
 // nats-server's error code that the library's header lacks.
 constexpr int kHeaderExceedsMaximum = 10097;
+constexpr size_t kLeastWindow = 16;
 // How often a wait looks whether its session is still there: the library tells only the keeper.
 constexpr absl::Duration kLook = absl::Milliseconds(50);
 
@@ -220,11 +221,17 @@ class JetStreamPublisher::Lane {
 };
 
 JetStreamPublisher::JetStreamPublisher(Connection& connection, JetStreamOptions options)
-    : connection_(connection), options_(std::move(options)), counters_(std::make_shared<JetStreamCounters>()) {}
+    : connection_(connection),
+      options_(std::move(options)),
+      counters_(std::make_shared<JetStreamCounters>()),
+      window_(std::max(options_.window, kLeastWindow)) {}
 
 JetStreamPublisher::~JetStreamPublisher() = default;
 
 absl::Status JetStreamPublisher::Fail(const absl::Status& status) {
+  // Sent again in the same way, the same number would be late again, for ever.
+  const uint64_t timeouts = counters_->ack_timeouts;
+  if (std::exchange(timeouts_seen_, timeouts) != timeouts) window_ = std::max(window_ / 2, kLeastWindow);
   lane_ = nullptr;
   last_stored_.reset();
   refused_.clear();
@@ -318,10 +325,10 @@ absl::Status JetStreamPublisher::Publish(absl::string_view subject, absl::string
   LATTICE_RETURN_IF_ERROR(ValidateMessage(subject, msg_id));
   if (lane_ == nullptr) return absl::UnavailableError("the NATS connection was lost or made anew");
   Acks& acks = lane_->acks();
-  if (acks.pending() >= options_.window) {
+  if (acks.pending() >= window_) {
     counters_->window_full.fetch_add(1, std::memory_order_relaxed);
     // Half of it, so that not each acknowledgement wakes this thread.
-    const absl::Status room = Await(options_.window / 2, absl::Now() + 2 * options_.ack_timeout);
+    const absl::Status room = Await(window_ / 2, absl::Now() + 2 * options_.ack_timeout);
     if (!room.ok()) return Fail(room);
   }
   subject_.assign(subject.data(), subject.size());
@@ -352,6 +359,7 @@ absl::Status JetStreamPublisher::Flush(absl::Duration timeout) {
   const absl::Status flushed = Await(0, absl::Now() + timeout);
   if (absl::IsDeadlineExceeded(flushed)) return flushed;
   if (!flushed.ok()) return Fail(flushed);
+  window_ = std::min(window_ + std::max<size_t>(window_ / 16, 1), std::max(options_.window, kLeastWindow));
   StoredMessage stored{.stream_created_ns = lane_->created_ns};
   if (lane_->acks().Settle(&stored)) last_stored_ = std::move(stored);
   for (RefusedMessage& refused : lane_->acks().TakeRefused()) refused_.push_back(std::move(refused));

@@ -34,7 +34,9 @@ struct JetStreamOptions {
   std::string stream = "LATTICE_AUDIT";
   // JWT that goes with every message as `Lattice-Agent-Token`; read at every opening. Empty: none.
   std::string agent_token_file;
-  size_t window = 2048;                            // messages without an acknowledgement; Publish() waits at it
+  // Messages without an acknowledgement; Publish() waits at it. Where a slow network does not bring so many back within
+  // ack_timeout it is halved, and grows again while all goes well.
+  size_t window = 2048;
   absl::Duration ack_timeout = absl::Seconds(10);  // of each message
   absl::Duration api_timeout = absl::Seconds(2);   // of Begin() and Holds(), each question
   // How often Begin() looks whether the stream is still the same, without any sign that it is not.
@@ -104,6 +106,8 @@ class JetStreamPublisher {
   Connection& connection_;
   const JetStreamOptions options_;
   const std::shared_ptr<JetStreamCounters> counters_;
+  size_t window_;               // in force
+  uint64_t timeouts_seen_ = 0;  // of counters_
   std::unique_ptr<Lane> lane_;  // null: Begin() has to open one
   uint64_t epoch_ = 0;
   std::string subject_, msg_id_;  // with their NUL, reused

@@ -168,6 +168,9 @@ TEST_F(Api, APolicyIsSetAndShown) {
   const std::string path = "/api/v1/agents/a/policy";
   EXPECT_EQ(Data(Call("PUT", path, R"({"rules":["10.42.0.10/32"]})", admin_))["version"], 1);
   EXPECT_EQ(Data(Call("GET", path, "", viewer_))["rules"][0], "10.42.0.10/32");
+  EXPECT_EQ(Call("PUT", path, R"({"rules":[],"version":0})", admin_).status, 409) << "it is at version 1 by now";
+  EXPECT_EQ(Data(Call("PUT", path, R"({"rules":["10.42.0.11/32"],"version":1})", admin_))["version"], 2);
+  EXPECT_EQ(Data(Call("PUT", path, R"({"rules":["10.42.0.10/32"]})", admin_))["version"], 3) << "the last one wins";
   EXPECT_EQ(Call("PUT", path, R"({"rules":["x"]})", admin_).status, 400);
   EXPECT_EQ(Call("PUT", path, R"({"rule":["10.42.0.10/32"]})", admin_).status, 400);
   EXPECT_EQ(Call("PUT", "/api/v1/agents/a/b/policy", R"({"rules":[]})", admin_).status, 404);

@@ -12,6 +12,7 @@
 #include "tests/testing/audit_stream.h"
 #include "tests/testing/flow_records.h"
 #include "tests/testing/nats_server.h"
+#include "tests/testing/slow_proxy.h"
 #include "tests/testing/temp_dir.h"
 #include "tests/testing/wait_until.h"
 #include "userspace/audit/audit_file.h"
@@ -237,6 +238,20 @@ TEST_F(PublishStream, ARecordTheStreamNeverTakesIsALossAndTheOthersArrive) {
   EXPECT_EQ(counters().undecodable, 1u);
   EXPECT_EQ(lost_, 1u);
   EXPECT_EQ(stream_->Ids().size(), 6u);
+}
+
+// So slow that a full window is not acknowledged in time: with the same window again it would never be.
+TEST_F(PublishStream, ASlowNetworkGetsFewerAtATimeAndTheStreamHasEachOnce) {
+  auto proxy = testing::SlowProxy::Start(server_->port(), 300'000);
+  ASSERT_TRUE(proxy.ok()) << proxy.status();
+  ASSERT_TRUE(stream_->Make().ok());
+  Write(3000);
+  sink_options_.nats.urls = {absl::StrCat("nats://127.0.0.1:", (*proxy)->port())};
+  sink_options_.stream.ack_timeout = absl::Milliseconds(1500);
+  StartPublisher();
+  EXPECT_TRUE(WaitUntil([&] { return counters().published == 3000; }, absl::Seconds(60))) << counters().published;
+  EXPECT_GT(sink_->jetstream_counters()->ack_timeouts, 0u);
+  ExpectStored(3000);
 }
 
 TEST_F(PublishStream, TheAgentTokenGoesWithRecordsAndHeads) {

@@ -94,6 +94,15 @@ TEST_F(JetStream, WhatIsFlushedIsInTheStreamOnceAndInOrder) {
   EXPECT_GT(counters().window_full, 0u);  // 2048 of them
 }
 
+TEST_F(JetStream, ASmallWindowIsWaitedForAndAllArrive) {
+  ASSERT_TRUE(stream_->Make().ok());
+  Open({.window = 16});
+  Begin();
+  ASSERT_TRUE(PublishIds(1, 2000).ok());
+  EXPECT_EQ(stream_->Count(), 2000);
+  EXPECT_GT(counters().window_full, 100u);
+}
+
 TEST_F(JetStream, TheTokenOfTheFileGoesWithEveryMessageAndIsReadAnewAtEachConnection) {
   ASSERT_TRUE(stream_->Make().ok());
   ASSERT_TRUE(WriteFileAtomically(dir_.File("token"), "first\n", 0600).ok());

@@ -33,6 +33,9 @@ struct IngestOptions {
   nats::StreamConfig stream;
   nats::ConsumerConfig consumer;
   int batch_messages = 500;
+  // As much while the stream has more than that: what a transaction costs beside its rows, and the pages that many of
+  // its rows change, are paid for once.
+  int backlog_messages = 4'000;
   absl::Duration batch_wait = absl::Milliseconds(50);
   absl::Duration min_backoff = absl::Milliseconds(100);
   absl::Duration max_backoff = absl::Seconds(5);

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -94,9 +95,10 @@ class Registry {
   // The rules as they were set; version 0 without rules when none ever were: deny all.
   absl::StatusOr<AgentPolicy> GetPolicy(absl::string_view agent);
   // Each rule is a line of a policy file (userspace/policy): "10.42.0.10/32", "deny 0.0.0.0/0:22/tcp". A policy may be
-  // set before its agent enrols. InvalidArgument names the rule's place and what was expected.
+  // set before its agent enrols. InvalidArgument names the rule's place and what was expected; FailedPrecondition: it
+  // is no longer at the version `made_from`.
   absl::StatusOr<AgentPolicy> SetPolicy(absl::string_view agent, const std::vector<std::string>& rules,
-                                        absl::string_view by);
+                                        absl::string_view by, std::optional<int64_t> made_from = std::nullopt);
 
   const IpPrefix& overlay() const { return overlay_; }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <optional>
 #include <utility>
 
@@ -194,7 +195,11 @@ RegistryApi::Answer RegistryApi::PutPolicy(const http::Request& request, const P
   // A misspelt key would deny everything.
   if (!body.contains("rules")) return absl::InvalidArgumentError("\"rules\": missing; [] denies everything");
   LATTICE_ASSIGN_OR_RETURN(const std::vector<std::string> rules, WireFields{body}.Texts("rules", 10'000, 4096));
-  LATTICE_ASSIGN_OR_RETURN(const AgentPolicy policy, registry_.SetPolicy(name, rules, principal.user));
+  std::optional<int64_t> made_from;
+  if (body.contains("version")) {
+    LATTICE_ASSIGN_OR_RETURN(made_from, WireFields{body}.Number("version", 0, std::numeric_limits<int64_t>::max()));
+  }
+  LATTICE_ASSIGN_OR_RETURN(const AgentPolicy policy, registry_.SetPolicy(name, rules, principal.user, made_from));
   return PolicyJson(policy);
 }
 

@@ -52,7 +52,7 @@ absl::StatusOr<AgentPolicy> Registry::GetPolicy(absl::string_view agent) {
 }
 
 absl::StatusOr<AgentPolicy> Registry::SetPolicy(absl::string_view agent, const std::vector<std::string>& rules,
-                                                absl::string_view by) {
+                                                absl::string_view by, std::optional<int64_t> made_from) {
   LATTICE_RETURN_IF_ERROR(CheckName("agent name", agent));
   LATTICE_RETURN_IF_ERROR(CheckRules(rules));
   AgentPolicy policy{.rules = rules, .updated_ns = NowNs(), .updated_by = std::string(by)};
@@ -60,7 +60,13 @@ absl::StatusOr<AgentPolicy> Registry::SetPolicy(absl::string_view agent, const s
   LATTICE_ASSIGN_OR_RETURN(
       const int64_t config_version, Write([&](sql::Connection& connection, int64_t) -> absl::Status {
         LATTICE_ASSIGN_OR_RETURN(const std::optional<AgentPolicy> before, SelectPolicy(connection, agent, Deadline()));
-        policy.version = before.has_value() ? before->version + 1 : 1;
+        const int64_t version = before.has_value() ? before->version : 0;
+        if (made_from.has_value() && *made_from != version) {
+          return absl::FailedPreconditionError(absl::StrCat("the policy is at version ", version,
+                                                            ", yours was made from ", *made_from,
+                                                            ": read it again and repeat your change"));
+        }
+        policy.version = version + 1;
         return connection
             .Execute(
                 "INSERT INTO la_agent_policies (agent, rules, version, updated_ns, updated_by) VALUES "

@@ -79,11 +79,11 @@ Latticed::~Latticed() {
   if (refresh_.joinable()) refresh_.join();
   // Who takes new work goes first; the loop, which the late answers of workers are posted to, last.
   server_ = nullptr;
+  workers_ = nullptr;  // runs what it has: a change of a policy is still pushed by the service
   service_ = nullptr;
+  audit_api_ = nullptr;
   ingest_ = nullptr;
   retention_ = nullptr;
-  audit_api_ = nullptr;
-  workers_ = nullptr;
   nats_child_ = nullptr;
 }
 
@@ -169,7 +169,8 @@ absl::Status Latticed::OpenRegistry() {
   LATTICE_ASSIGN_OR_RETURN(registry_,
                            Registry::Open(*database_, RealClock(),
                                           {.overlay = options_.overlay, .approve_by_hand = options_.approve_by_hand}));
-  if (options_.public_nats_url.empty()) options_.public_nats_url = options_.nats.urls[0];
+  // Anyone can read it, so what we log in with has no place there.
+  if (options_.public_nats_url.empty()) options_.public_nats_url = nats::RedactUrls(options_.nats.urls[0]);
   signals_ = std::make_unique<SignalService>(*registry_, RealClock());
   registry_api_ =
       std::make_unique<RegistryApi>(*registry_, RealClock(),
@@ -225,6 +226,8 @@ absl::Status Latticed::OpenHttp() {
                                                            .retention = *retention_,
                                                            .api = *audit_api_,
                                                            .nats_child = nats_child_.get(),
+                                                           .gaps = gaps_,
+                                                           .lost = lost_,
                                                            .ready = [this] { return NotReady().empty(); }});
   ServeRegistry();
   ServePages();
@@ -299,6 +302,10 @@ void Latticed::WatchNats() {
 void Latticed::Refresh() {
   while (true) {
     const absl::Status checked = store_->Check(absl::Now() + kCheckDeadline);
+    if (const auto state = store_->ReadCompleteness(absl::Now() + kCheckDeadline); state.ok()) {
+      gaps_ = state->gaps;
+      lost_ = state->lost;
+    }
     const absl::Status refreshed = registry_->RefreshRevocations();
     LOG_IF(WARNING, !refreshed.ok()) << "revocations of other replicas are not seen: " << refreshed.message();
     absl::MutexLock lock(&mutex_);

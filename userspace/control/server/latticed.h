@@ -9,6 +9,8 @@
 #ifndef USERSPACE_CONTROL_SERVER_LATTICED_H_
 #define USERSPACE_CONTROL_SERVER_LATTICED_H_
 
+#include <atomic>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <thread>
@@ -76,6 +78,9 @@ class Latticed {
   std::unique_ptr<ServerMetrics> metrics_;
   std::unique_ptr<http::Server> server_;
 
+  // As Refresh() saw them last.
+  std::atomic<uint64_t> gaps_{0};
+  std::atomic<uint64_t> lost_{0};
   absl::Mutex mutex_;
   absl::Time nats_replaced_ = absl::InfinitePast();  // the loop's thread
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;

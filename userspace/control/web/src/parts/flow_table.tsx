@@ -65,7 +65,7 @@ interface RowProps {
 
 function FlowRow({ event, now, index, selected, onOpen }: RowProps) {
   return (
-    <tr class={selected ? "row selected" : "row"} aria-selected={selected} aria-rowindex={index + 1} onClick={() => onOpen(index)}>
+    <tr class={selected ? "row selected" : "row"} aria-selected={selected} aria-rowindex={index + 1} data-event={event.eventId} onClick={() => onOpen(index)}>
       <td class="c-time">
         <Time value={event.ts} now={now} millis />
       </td>

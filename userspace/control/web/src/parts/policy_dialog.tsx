@@ -11,10 +11,8 @@ import { RuleList } from "./rule_list.tsx";
 import { Failed, Loading } from "./states.tsx";
 import { CopyButton } from "./values.tsx";
 
-// The list was made from one version: what somebody else put in force meanwhile must not be undone by it.
+// The list was made from one version: what somebody else put in force meanwhile is not undone by it, the server refuses.
 async function put(agent: string, rules: string[], version: number): Promise<void> {
-  const now = await get<Policy>(pathOf(agent));
-  if (now.version !== version) throw new Error("The policy was changed by somebody else meanwhile. Load it again and repeat your change.");
   await send<unknown>("PUT", pathOf(agent), { rules, version });
 }
 
@@ -82,7 +80,7 @@ function Editor(props: Props & { policy: Policy; reload: () => void }) {
   const save = (): void => {
     setBusy(true);
     put(agent, after, policy.version).then(
-      () => onSaved(`The policy of ${agent} now has ${plural(after.length, "rule")}; its node takes it over within seconds.`),
+      () => onSaved(`The policy of ${agent} now has ${plural(after.length, "rule")}. A node that takes its policy from here has it within seconds.`),
       (reason: unknown) => {
         setError(messageOf(reason));
         setBusy(false);
