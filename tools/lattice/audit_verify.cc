@@ -14,6 +14,7 @@
 #include "tools/lattice/audit_evidence.h"
 #include "tools/lattice/audit_log.h"
 #include "tools/lattice/commands.h"
+#include "tools/lattice/event_line.h"
 #include "tools/lattice/format.h"
 #include "tools/lattice/progress.h"
 #include "userspace/audit/decoder.h"
@@ -195,10 +196,11 @@ std::string Json(const Result& result) {
 std::string Render(const Result& result) {
   const audit::VerifyReport& report = result.report;
   std::string out = absl::StrFormat("%s: %s lines of node %s in %s segments, newest %d of boot %s\n", result.audit_log,
-                                    HumanCount(report.lines), result.node, HumanCount(report.segments), report.last_seq,
-                                    report.last_boot);
+                                    HumanCount(report.lines), Printable(result.node), HumanCount(report.segments),
+                                    report.last_seq, Printable(report.last_boot));
   if (!report.anchor.empty()) {
-    absl::StrAppend(&out, "  older segments are deleted: the chain is checked from ", report.anchor, " on\n");
+    absl::StrAppend(&out, "  older segments are deleted: the chain is checked from ", Printable(report.anchor),
+                    " on\n");
   }
   if (!result.public_key.empty()) {
     absl::StrAppend(&out, "  ", HumanCount(report.signatures), " digests are signed by ",
@@ -212,11 +214,11 @@ std::string Render(const Result& result) {
     }
     out += "\n";
   }
-  for (const std::string& note : result.notes) absl::StrAppend(&out, "  note: ", note, "\n");
+  for (const std::string& note : result.notes) absl::StrAppend(&out, "  note: ", Printable(note), "\n");
   for (const audit::Problem& problem : report.problems) {
-    absl::StrAppend(&out, "PROBLEM ", audit::ProblemKindName(problem.kind), ": ", problem.path);
+    absl::StrAppend(&out, "PROBLEM ", audit::ProblemKindName(problem.kind), ": ", Printable(problem.path));
     if (problem.line > 0) absl::StrAppend(&out, ":", problem.line);
-    absl::StrAppend(&out, ": ", problem.text, "\n");
+    absl::StrAppend(&out, ": ", Printable(problem.text), "\n");
   }
   absl::StrAppend(&out, report.ok() ? "OK" : absl::StrCat(report.problems.size(), " problems"), "\n");
   return out;

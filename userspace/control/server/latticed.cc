@@ -24,6 +24,7 @@ namespace lattice::control {
 namespace {
 
 constexpr int kWorkers = 4;
+constexpr absl::Duration kLockPatience = absl::Seconds(3);
 constexpr absl::Duration kRefreshPeriod = absl::Seconds(2);
 // A database that another process has locked is waited for this long at a time: so long a stop may take.
 constexpr absl::Duration kBusyTimeout = absl::Seconds(2);
@@ -134,7 +135,13 @@ absl::Status Latticed::LockDataDir() {
   const std::string path = options_.data_dir + "/latticed.lock";
   lock_.reset(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   if (!lock_.ok()) return ErrnoStatus(errno, absl::StrCat("--data-dir=", options_.data_dir));
-  if (flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) {
+  // One that was killed just now may still be giving its memory back.
+  const absl::Time deadline = absl::Now() + kLockPatience;
+  while (flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (absl::Now() < deadline) {
+      absl::SleepFor(absl::Milliseconds(100));
+      continue;
+    }
     return absl::AlreadyExistsError(absl::StrCat("--data-dir=", options_.data_dir,
                                                  ": another latticed runs there; each needs a folder of its own"));
   }

@@ -55,7 +55,7 @@ authorization {
   users: [
     { user: "latticed", password: "$3" }
     { user: "agent", password: "$4", permissions: {
-        publish: [ "lattice.audit.>", "lattice.signals.peer.*", "_INBOX.>",
+        publish: [ "lattice.audit.>", "lattice.signals.peer.*",
                    "$$JS.API.STREAM.INFO.LATTICE_AUDIT", "$$JS.API.STREAM.MSG.GET.LATTICE_AUDIT", "$$JS.API.INFO" ]
         subscribe: [ "_INBOX.>", "lattice.signals.config.>", "lattice.signals.peers.>" ] } }
   ]
