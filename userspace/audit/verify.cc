@@ -61,7 +61,9 @@ class Verifier {
     LATTICE_RETURN_IF_ERROR(file.status());
     LineScanner scanner(**file, 0);
     LATTICE_ASSIGN_OR_RETURN(const std::optional<absl::string_view> line, scanner.Next());
-    if (line.has_value() || scanner.skipped() > 0) {
+    LATTICE_ASSIGN_OR_RETURN(const FileInfo info, (*file)->Stat());
+    // More than a line can have, and no line end: no line that is still being written.
+    if (line.has_value() || scanner.skipped() > 0 || info.size > static_cast<int64_t>(kMaxLineBytes)) {
       Report(ProblemKind::kUnreadable, 1, "the first line can't be read, so whose it is is unknown");
     }
     return absl::OkStatus();

@@ -270,5 +270,21 @@ TEST_F(StoreAppend, TwoReplicasStoreEachEventOnce) {
   }
 }
 
+TEST_F(StoreAppend, ARecordThatClaimsAnothersNumberIsARejectAndNoDuplicate) {
+  FlowEvent genuine = Event(1), forged = Event(1);
+  forged.agent_id = "mallory";
+  auto first = store_->Append({.events = {genuine}});
+  ASSERT_TRUE(first.ok()) << first.status();
+  auto second = store_->Append({.events = {forged, genuine}});
+  ASSERT_TRUE(second.ok()) << second.status();
+  EXPECT_EQ(second->stored, 0u);
+  EXPECT_EQ(second->duplicates, 1u);
+  EXPECT_EQ(second->rejected, 1u);
+  const auto rejects = store_->Rejects(10, Soon());
+  ASSERT_EQ(rejects->size(), 1u);
+  EXPECT_EQ((*rejects)[0].reason, "event_id_conflict");
+  EXPECT_NE((*rejects)[0].payload.find("mallory"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace lattice::control

@@ -17,6 +17,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "userspace/base/status.h"
+#include "userspace/control/audit/event_json.h"
 #include "userspace/control/audit/sql_flow_store.h"
 #include "userspace/control/audit/store_dialect.h"
 #include "userspace/control/audit/store_rollup.h"
@@ -96,6 +97,32 @@ absl::StatusOr<std::vector<size_t>> InsertEvents(sql::Connection& connection, st
     if (single[i] > 0) fresh.push_back(in_groups + i);
   }
   return fresh;
+}
+
+// Of the events that are not new, those whose eventId is of another agent's record. Of two that claim the same number
+// the first is in the table; the other must not vanish as a duplicate.
+absl::StatusOr<std::vector<Reject>> FindConflicts(sql::Connection& connection, const std::vector<FlowEvent>& events,
+                                                  const std::vector<size_t>& fresh, absl::Time deadline) {
+  std::vector<Reject> conflicts;
+  if (fresh.size() == events.size()) return conflicts;
+  std::vector<bool> is_fresh(events.size());
+  for (const size_t index : fresh) is_fresh[index] = true;
+  for (size_t i = 0; i < events.size(); ++i) {
+    if (is_fresh[i]) continue;
+    const FlowEvent& event = events[i];
+    LATTICE_ASSIGN_OR_RETURN(
+        const std::vector<sql::Row> rows,
+        connection.Query("SELECT agent_id FROM la_flow_events WHERE event_id = ?", {event.event_id}, deadline));
+    if (rows.empty() || rows[0][0].text() == event.agent_id) continue;
+    Reject conflict{.reason = "event_id_conflict",
+                    .detail = absl::StrCat(event.event_id, " is a record of the agent \"", rows[0][0].text(),
+                                           "\" already; this one names \"", event.agent_id, "\""),
+                    .subject = "lattice.audit.flow",
+                    .stream_time_ns = event.ts_ns};
+    AppendEventJson(event, conflict.payload);
+    conflicts.push_back(std::move(conflict));
+  }
+  return conflicts;
 }
 
 // How many were new.
@@ -196,12 +223,15 @@ absl::StatusOr<IngestResult> SqlFlowStore::AppendOnce(const IngestBatch& batch, 
   }
   LATTICE_RETURN_IF_ERROR(sources.Write(*connection, now_ns, deadline));
   LATTICE_RETURN_IF_ERROR(rollup.Write(*connection, deadline));
+  LATTICE_ASSIGN_OR_RETURN(std::vector<Reject> rejects, FindConflicts(*connection, events, result.fresh, deadline));
+  const size_t conflicts = rejects.size();
+  rejects.insert(rejects.end(), batch.rejects.begin(), batch.rejects.end());
   LATTICE_ASSIGN_OR_RETURN(result.rejected,
-                           InsertRejects(*connection, batch.rejects, options_.max_rejects, now_ns, deadline));
+                           InsertRejects(*connection, rejects, options_.max_rejects, now_ns, deadline));
   LATTICE_RETURN_IF_ERROR(InsertHeads(*connection, batch.heads, now_ns, deadline));
   LATTICE_RETURN_IF_ERROR(transaction.Commit());
   result.stored = result.fresh.size();
-  result.duplicates = events.size() - result.stored + batch.rejects.size() - result.rejected;
+  result.duplicates = events.size() - result.stored - conflicts + rejects.size() - result.rejected;
   return result;
 }
 

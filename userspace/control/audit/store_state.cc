@@ -33,12 +33,13 @@ AuditHead ReadHead(sql::Row& row, size_t at) {
 
 absl::StatusOr<Completeness> SqlFlowStore::ReadCompleteness(absl::Time deadline) {
   LATTICE_ASSIGN_OR_RETURN(sql::Lease connection, database_.Borrow(deadline));
-  // Of a node that was started again its new boot alone counts: the old one never moves any more.
+  // Of a node that was started again its new boot alone counts: the old one never moves any more. Nor does one count
+  // whose clock is far behind: it would hold everybody's back.
   LATTICE_ASSIGN_OR_RETURN(
       const std::vector<sql::Row> newest,
       connection->Query("SELECT min(newest) FROM (SELECT max(last_ts) AS newest FROM la_flow_sources "
-                        "WHERE last_seen >= ? GROUP BY node) AS nodes",
-                        {NowNs() - kRecentNs}, deadline));
+                        "WHERE last_seen >= ? AND last_ts >= last_seen - ? GROUP BY node) AS nodes",
+                        {NowNs() - kRecentNs, kRecentNs}, deadline));
   LATTICE_ASSIGN_OR_RETURN(const std::vector<sql::Row> sums,
                            connection->Query(absl::StrCat("SELECT ", Sum(database_.engine(), "missing"), ", ",
                                                           Sum(database_.engine(), "lost"), " FROM la_flow_sources"),
