@@ -1,65 +1,16 @@
 // From the kernel to the table and out of the API: real traffic, latticed-dp, latticed.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/socket.h>
 
 #include <set>
 
-#include "absl/strings/str_cat.h"
-#include "tests/e2e/overlay_test.h"
-#include "tests/testing/latticed.h"
+#include "tests/e2e/control_test.h"
 
 namespace lattice::testing {
 namespace {
 
 using nlohmann::json;
 using ::testing::HasSubstr;
-
-class ControlTest : public OverlayTest {
- protected:
-  void SetUp() override {
-    OverlayTest::SetUp();
-    server_ = std::make_unique<Latticed>(std::vector<std::string>{}, &node());
-    const absl::Status started = server_->Start();
-    ASSERT_TRUE(started.ok()) << started;
-    token_ = server_->EnrollToFile("agent-001");
-    ASSERT_FALSE(token_.empty()) << server_->log();
-  }
-  void TearDown() override {
-    if (HasFailure()) std::cerr << "latticed said:\n" << server_->log();
-    OverlayTest::TearDown();
-    server_ = nullptr;
-  }
-  void StartPublishing(std::vector<std::string> args) {
-    args.insert(args.end(), {"--agent-name=agent-001", "--agent-token-file=" + token_,
-                             "--nats-url=" + server_->nats_url(), "--flow-idle-timeout=1s"});
-    StartDp(std::move(args));
-  }
-  // From a port of its own each: as many flows.
-  void SendDatagrams(int count) {
-    const SocketAddress to("10.42.0.10", 7000);
-    for (int i = 0; i < count; ++i) {
-      const UniqueFd fd = node().Socket(AF_INET, SOCK_DGRAM, 0);
-      ASSERT_EQ(::sendto(fd.get(), "x", 1, 0, to.get(), to.length()), 1);
-    }
-  }
-  // Until the table has as many records as the file.
-  ::testing::AssertionResult AllArrive(absl::Duration deadline = absl::Seconds(30)) {
-    size_t stored = 0, written = 0;
-    const bool all = WaitUntil(
-        [&] {
-          written = dp_->Records().size();
-          stored = server_->Flows().size();
-          return stored >= written;
-        },
-        deadline);
-    if (all) return ::testing::AssertionSuccess();
-    return ::testing::AssertionFailure() << "stored " << stored << " of " << written;
-  }
-
-  std::unique_ptr<Latticed> server_;
-  std::string token_;
-};
 
 TEST_F(ControlTest, AnAllowedAndADeniedConnectionAreInTheTable) {
   Http(peer(), 80);

@@ -41,7 +41,7 @@ std::vector<std::string> Latticed::CommandLine() const {
 
 absl::Status Latticed::Start(absl::Duration deadline) {
   if (child_ != nullptr) log_ += child_->err();
-  auto child = ChildProcess::Start({.argv = CommandLine(), .netns = ns_ == nullptr ? "" : ns_->path()});
+  auto child = ChildProcess::Start({.argv = CommandLine(), .env = env_, .netns = ns_ == nullptr ? "" : ns_->path()});
   if (!child.ok()) return child.status();
   child_ = *std::move(child);
   if (!child_->WaitForOutput("latticed is ready", deadline)) {
@@ -67,7 +67,10 @@ void Latticed::Kill() {
 }
 
 CommandResult Latticed::RunToItsEnd() {
-  return RunCommand(CommandLine(), {.timeout = absl::Seconds(30)});
+  std::vector<std::string> command = {"env"};
+  for (const auto& [name, value] : env_) command.push_back(absl::StrCat(name, "=", value));
+  for (std::string& word : CommandLine()) command.push_back(std::move(word));
+  return RunCommand(std::move(command), {.timeout = absl::Seconds(30)});
 }
 
 std::string Latticed::nats_url() const {

@@ -12,6 +12,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -45,6 +46,8 @@ class Latticed {
   CommandResult RunToItsEnd();
 
   std::vector<std::string>& args() { return args_; }
+  // Added to its environment.
+  std::vector<std::pair<std::string, std::string>>& env() { return env_; }
   const std::string& data_dir() const { return data_dir_.path(); }
   std::string File(const std::string& name) const { return data_dir_.File(name); }
   const std::string& address() const { return address_; }
@@ -73,6 +76,7 @@ class Latticed {
   void Inside(const std::function<void()>& work) const;
 
   std::vector<std::string> args_;
+  std::vector<std::pair<std::string, std::string>> env_;
   const NetNamespace* const ns_;
   TempDir data_dir_;
   std::string address_;

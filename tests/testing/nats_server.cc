@@ -103,7 +103,15 @@ absl::Status NatsServer::Restart() {
 
 absl::Status NatsServer::Pause() {
   if (!child_->Signal(SIGSTOP)) return absl::FailedPreconditionError("nats-server is not running");
-  return absl::OkStatus();
+  // The signal is on its way: its threads stop one after the other.
+  const bool stopped = WaitUntil([this] {
+    for (const auto& task : std::filesystem::directory_iterator(absl::StrCat("/proc/", child_->pid(), "/task"))) {
+      const absl::StatusOr<std::string> stat = ReadFile(task.path() / "stat");
+      if (stat.ok() && stat->substr(stat->rfind(')'), 3) != ") T") return false;
+    }
+    return true;
+  });
+  return stopped ? absl::OkStatus() : absl::DeadlineExceededError("nats-server does not stop");
 }
 
 absl::Status NatsServer::Resume() {

@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "tools/lattice/audit_log.h"
 #include "tools/lattice/commands.h"
 #include "tools/lattice/event_line.h"
 #include "tools/lattice/format.h"
@@ -138,15 +139,17 @@ ExitCode RunAuditReconcile(const Words& words) {
       "Compares a node's audit files with what the control plane has: every record that is here should be there.\n"
       "Exit code 0: it is; 1: some are missing or still on their way.");
   ServerClient server(args, ServerClient::Login::kToken);
-  const std::string& path =
-      args.Text("audit-log", "/var/log/lattice/wg0/audit.jsonl", "FILE", "The audit file; its segments are beside it.");
+  const std::string& given =
+      args.Text("audit-log", "", "FILE", "The audit file; its segments are beside it. Default: the only one.");
   if (const absl::Status parsed = args.Parse(words); !parsed.ok()) return Fail(parsed);
   if (args.help()) {
     absl::PrintF("%s", args.HelpText());
     return kOk;
   }
   if (const absl::Status resolved = server.Resolve(); !resolved.ok()) return Fail(resolved);
-  const absl::StatusOr<Local> local = ReadLocal(path);
+  const absl::StatusOr<std::string> path = given.empty() ? DefaultAuditLog() : given;
+  if (!path.ok()) return Fail(path.status());
+  const absl::StatusOr<Local> local = ReadLocal(*path);
   if (!local.ok()) return Fail(local.status());
   const absl::StatusOr<std::map<Key, Remote>> remote = ReadRemote(server, *local);
   if (!remote.ok()) return Fail(remote.status());

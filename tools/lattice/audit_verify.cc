@@ -3,18 +3,18 @@
 // What is only on this machine can be made anew by who holds the machine, its key too. So the heads and digests that
 // went to the control plane are the proof; without them the chain and the signatures show less.
 #include <algorithm>
-#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
-#include <system_error>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "tools/lattice/audit_evidence.h"
+#include "tools/lattice/audit_log.h"
 #include "tools/lattice/commands.h"
+#include "tools/lattice/event_line.h"
 #include "tools/lattice/format.h"
 #include "tools/lattice/progress.h"
 #include "userspace/audit/decoder.h"
@@ -27,8 +27,6 @@
 
 namespace lattice::cli {
 namespace {
-
-constexpr char kLogFolder[] = "/var/log/lattice";
 
 struct Settings {
   std::string audit_log;
@@ -47,24 +45,6 @@ struct Result {
   size_t digests_agree = 0;
   std::vector<std::string> notes;
 };
-
-// The one audit file under /var/log/lattice.
-absl::StatusOr<std::string> DefaultAuditLog() {
-  std::vector<std::string> found;
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(kLogFolder, error)) {
-    const std::filesystem::path path = entry.path() / "audit.jsonl";
-    std::error_code ignored;
-    if (std::filesystem::exists(path, ignored)) found.push_back(path.string());
-  }
-  std::sort(found.begin(), found.end());
-  if (found.size() == 1) return found[0];
-  if (found.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat("no audit file in ", kLogFolder, "/*/: name one with --audit-log"));
-  }
-  return absl::InvalidArgumentError(
-      absl::StrCat("several audit files: name one with --audit-log: ", absl::StrJoin(found, ", ")));
-}
 
 absl::StatusOr<std::string> GivenKey(const std::string& text) {
   if (absl::StatusOr<std::string> key = audit::ParsePublicKey(text); key.ok()) return key;
@@ -216,10 +196,11 @@ std::string Json(const Result& result) {
 std::string Render(const Result& result) {
   const audit::VerifyReport& report = result.report;
   std::string out = absl::StrFormat("%s: %s lines of node %s in %s segments, newest %d of boot %s\n", result.audit_log,
-                                    HumanCount(report.lines), result.node, HumanCount(report.segments), report.last_seq,
-                                    report.last_boot);
+                                    HumanCount(report.lines), Printable(result.node), HumanCount(report.segments),
+                                    report.last_seq, Printable(report.last_boot));
   if (!report.anchor.empty()) {
-    absl::StrAppend(&out, "  older segments are deleted: the chain is checked from ", report.anchor, " on\n");
+    absl::StrAppend(&out, "  older segments are deleted: the chain is checked from ", Printable(report.anchor),
+                    " on\n");
   }
   if (!result.public_key.empty()) {
     absl::StrAppend(&out, "  ", HumanCount(report.signatures), " digests are signed by ",
@@ -233,11 +214,11 @@ std::string Render(const Result& result) {
     }
     out += "\n";
   }
-  for (const std::string& note : result.notes) absl::StrAppend(&out, "  note: ", note, "\n");
+  for (const std::string& note : result.notes) absl::StrAppend(&out, "  note: ", Printable(note), "\n");
   for (const audit::Problem& problem : report.problems) {
-    absl::StrAppend(&out, "PROBLEM ", audit::ProblemKindName(problem.kind), ": ", problem.path);
+    absl::StrAppend(&out, "PROBLEM ", audit::ProblemKindName(problem.kind), ": ", Printable(problem.path));
     if (problem.line > 0) absl::StrAppend(&out, ":", problem.line);
-    absl::StrAppend(&out, ": ", problem.text, "\n");
+    absl::StrAppend(&out, ": ", Printable(problem.text), "\n");
   }
   absl::StrAppend(&out, report.ok() ? "OK" : absl::StrCat(report.problems.size(), " problems"), "\n");
   return out;

@@ -49,9 +49,17 @@ std::string What(const Json& event, const std::string& kind) {
 }  // namespace
 
 std::string Printable(absl::string_view text) {
-  std::string out(text);
-  for (char& c : out) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+  std::string out;
+  out.reserve(text.size());
+  for (size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    const auto next = i + 1 < text.size() ? static_cast<unsigned char>(text[i + 1]) : 0;
+    if (byte == 0xc2 && next >= 0x80 && next < 0xa0) {  // U+0080 to U+009F, CSI among them
+      out += '?';
+      ++i;
+    } else {
+      out += byte < 0x20 || byte == 0x7f ? '?' : text[i];
+    }
   }
   return out;
 }

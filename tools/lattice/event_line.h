@@ -13,7 +13,7 @@ namespace lattice::cli {
 // Control characters in it become '?'. Internal: it is no record.
 absl::StatusOr<std::string> EventLine(absl::string_view json);
 
-// `text` with control characters as '?': what agents wrote must not steer a terminal.
+// `text`, UTF-8, with control characters (C0, DEL, C1) as '?': what agents wrote must not steer a terminal.
 std::string Printable(absl::string_view text);
 
 }  // namespace lattice::cli

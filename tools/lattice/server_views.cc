@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
+#include "tools/lattice/event_line.h"
 #include "tools/lattice/format.h"
 #include "userspace/base/status.h"
 
@@ -37,7 +38,7 @@ std::string Cell(const Json& object, const char* key) {
   if (found == object.end()) return "-";
   if (found->is_number_unsigned()) return HumanCount(found->get<uint64_t>());
   if (!found->is_string() || found->get_ref<const std::string&>().empty()) return "-";
-  return found->get<std::string>();
+  return Printable(found->get_ref<const std::string&>());  // agents chose some of it
 }
 
 uint64_t Count(const Json& object, const char* key) {

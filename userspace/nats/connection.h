@@ -34,6 +34,9 @@ struct Options {
   std::vector<std::string> urls;
   std::string name = "lattice";  // what the server's connection list shows
 
+  // What begins the subjects that answers come on; empty: "_INBOX". Who may listen there sees all that is asked for.
+  std::string inbox_prefix;
+
   // At most one of the three; each file is read at every opening.
   std::string credentials_file;  // JWT and NKey seed, as `nsc` writes it
   std::string user;              // with password_file

@@ -106,6 +106,11 @@ absl::Status SetServers(const Options& options, natsOptions* raw) {
   return ToStatus(natsOptions_SetServers(raw, urls.data(), static_cast<int>(urls.size())), "NATS URLs");
 }
 
+absl::Status SetInbox(const Options& options, natsOptions* raw) {
+  if (options.inbox_prefix.empty()) return absl::OkStatus();
+  return ToStatus(natsOptions_SetCustomInboxPrefix(raw, options.inbox_prefix.c_str()), "NATS inbox prefix");
+}
+
 absl::Status SetTimes(const Options& options, natsOptions* raw) {
   const std::pair<natsStatus, const char*> results[] = {
       {natsOptions_SetTimeout(raw, absl::ToInt64Milliseconds(options.connect_timeout)), "connect_timeout"},
@@ -151,6 +156,7 @@ absl::StatusOr<NatsOptionsPtr> MakeOptions(const Options& options) {
   NatsOptionsPtr raw(created);
   LATTICE_RETURN_IF_ERROR(SetServers(options, raw.get()));
   LATTICE_RETURN_IF_ERROR(ToStatus(natsOptions_SetName(raw.get(), options.name.c_str()), "NATS name"));
+  LATTICE_RETURN_IF_ERROR(SetInbox(options, raw.get()));
   LATTICE_RETURN_IF_ERROR(SetTimes(options, raw.get()));
   LATTICE_RETURN_IF_ERROR(SetAuthentication(options, raw.get()));
   LATTICE_RETURN_IF_ERROR(SetTls(options, raw.get()));

@@ -14,6 +14,9 @@
 namespace lattice::nats {
 namespace {
 
+// A record has at most 64 KiB; without a limit few large ones push many small ones out.
+constexpr int32_t kMaxMessageBytes = 128 << 10;
+
 template <typename T, void (*Free)(T*)>
 struct Deleter {
   void operator()(T* pointer) const { Free(pointer); }
@@ -119,6 +122,7 @@ absl::Status PullConsumer::EnsureStream() {
   config.MaxAge = absl::ToInt64Nanoseconds(stream_.max_age);
   config.MaxBytes = stream_.max_bytes == 0 ? -1 : stream_.max_bytes;
   config.Duplicates = absl::ToInt64Nanoseconds(stream_.duplicates);
+  config.MaxMsgSize = kMaxMessageBytes;
   config.DenyDelete = true;
   config.DenyPurge = true;
   const std::string context = absl::StrCat("stream ", stream_.name);
@@ -131,7 +135,8 @@ absl::Status PullConsumer::EnsureStream() {
     LATTICE_RETURN_IF_ERROR(ToStatus(status, context));
     const jsStreamConfig& now = *info->Config;
     if (now.Replicas == config.Replicas && now.MaxAge == config.MaxAge && now.MaxBytes == config.MaxBytes &&
-        now.Duplicates == config.Duplicates && now.SubjectsLen == config.SubjectsLen) {
+        now.Duplicates == config.Duplicates && now.MaxMsgSize == config.MaxMsgSize &&
+        now.SubjectsLen == config.SubjectsLen) {
       return absl::OkStatus();
     }
     return ToStatus(js_UpdateStream(nullptr, handles_->js, &config, nullptr, &error),

@@ -73,9 +73,11 @@ class Sqlite : public Connection {
 };
 
 absl::Status Sqlite::Open() {
-  // SQLite would make it by the umask. The files beside it get the mode of this one.
-  UniqueFd file(open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-  if (!file.ok()) {
+  // SQLite would make it by the umask. The files beside it get the mode of this one. Only where there is none: closing
+  // a descriptor of the file drops all of this process's POSIX locks on it, those of other connections too, and then
+  // whoever else opens and closes the database takes its WAL away.
+  UniqueFd file(open(path_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  if (!file.ok() && errno != EEXIST) {
     return absl::UnavailableError(absl::StrCat("opening the database ", path_, ": ", ErrnoStatus(errno, "").message()));
   }
   file.reset();

@@ -99,9 +99,15 @@ TEST_F(Enrolling, GivesATakenNameOverToATokenMadeForItAndEndsTheOldTokens) {
   EXPECT_TRUE(registry_->verifier().VerifyAgent(after->jwt).ok());
 }
 
-TEST_F(Enrolling, TheSameKeyMayEnrollAgainWithAnyToken) {
+// A public key is in every peer's map.
+TEST_F(Enrolling, AKnownPublicKeyIsNoProofThatItIsTheAgent) {
+  Add("a", 1);
+  EXPECT_THAT(Refusal({.token = Token(), .name = "a", .public_key = Key(1)}), HasSubstr("is taken"));
+}
+
+TEST_F(Enrolling, TheSameKeyMayEnrollAgainWithATokenMadeForIt) {
   const Enrolled before = Add("a", 1);
-  const Enrolled after = Add("a", 1);
+  const Enrolled after = Add("a", 1, {.name = "a"});
   EXPECT_EQ(after.agent.address, before.agent.address);
   EXPECT_TRUE(registry_->verifier().VerifyAgent(before.jwt).ok());
 }
@@ -176,7 +182,7 @@ TEST_F(Overlay, AnAgentOutsideOfAChangedOverlayGetsANewAddress) {
   Open({.overlay = "10.42.0.0/16"});
   Add("a", 1);
   Open({.overlay = "10.99.0.0/16"});
-  EXPECT_EQ(Add("a", 1).agent.address, "10.99.0.2");
+  EXPECT_EQ(Add("a", 1, {.name = "a"}).agent.address, "10.99.0.2");
 }
 
 TEST_F(Overlay, RefusesWhatIsNoOverlay) {

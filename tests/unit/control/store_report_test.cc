@@ -1,5 +1,6 @@
 // The roll-ups against sums over all events in memory.
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <set>
 #include <tuple>
@@ -159,6 +160,22 @@ TEST_F(StoreReport, HintsNameTheRuleThatWouldHaveAllowedIt) {
   EXPECT_EQ((*hints)[0].last_ns, kT0 + 2 * kSecond);
   EXPECT_EQ((*hints)[1].rule, "192.0.2.9/32:icmp");
   EXPECT_EQ((*hints)[2].rule, "[2001:db8::7]/128:443/udp");
+}
+
+// To the end of what nanoseconds reach: the next bucket's begin would be over it.
+TEST_F(StoreReport, ATimelineOfAllTimesHasABoundedNumberOfPoints) {
+  Append({Event(1)});
+  for (const size_t buckets : {1u, 60u, 500u}) {
+    for (const int64_t from : {int64_t{0}, std::numeric_limits<int64_t>::min(), kT0}) {
+      const auto points =
+          store_->Timeline({.from_ns = from, .to_ns = std::numeric_limits<int64_t>::max()}, buckets, Soon());
+      if (points.ok()) {
+        EXPECT_LE(points->size(), buckets + 2);
+      } else {
+        EXPECT_TRUE(absl::IsInvalidArgument(points.status())) << points.status();
+      }
+    }
+  }
 }
 
 TEST_F(StoreReport, RefusesAFilterThatTheRollUpDoesNotKnow) {

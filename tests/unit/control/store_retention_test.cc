@@ -8,7 +8,23 @@ namespace {
 
 using ::testing::IsEmpty;
 
-class StoreRetention : public StoreTest {};
+// Records come in when the first of them is made.
+class StoreRetention : public StoreTest {
+ protected:
+  StoreRetention() { clock_.SetWall(absl::FromUnixNanos(kT0)); }
+};
+
+TEST_F(StoreRetention, ARecordOfAWrongClockIsKeptAsLongAsTheOthers) {
+  FlowEvent of_1970 = Event(1);
+  of_1970.ts_ns = kSecond;
+  Append({of_1970, Event(2)});
+  auto report = store_->DeleteBefore(kT0 - kSecond, nullptr, Soon());
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_EQ(All().size(), 2u);
+  report = store_->DeleteBefore(kT0 + kHour, nullptr, Soon());
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_THAT(All(), IsEmpty());
+}
 
 TEST_F(StoreRetention, DeletesAndArchivesWhatIsOldAndKeepsTheRest) {
   std::vector<FlowEvent> events;

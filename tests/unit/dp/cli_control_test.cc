@@ -44,6 +44,13 @@ TEST(ServerViews, ShowWhatIsThereAndADashForWhatIsNot) {
   }
 }
 
+TEST(ServerViews, WhatAnAgentSaysOfItselfDoesNotSteerTheTerminal) {
+  const auto agents = AgentsTable(R"({"list":[{"name":"a","hostname":"\u001b[2Jx","endpoint":"y\n\u009bz"}]})");
+  ASSERT_TRUE(agents.ok());
+  EXPECT_THAT(*agents, HasSubstr("?[2Jx"));
+  EXPECT_THAT(*agents, HasSubstr("y??z"));
+}
+
 TEST(AgentCredentials, AreOneAgentsAloneAndOfModeSixHundred) {
   testing::TempDir dir;
   EXPECT_EQ(*CredentialsPath(dir.path(), "a"), dir.File("sandbox-credentials.json"));

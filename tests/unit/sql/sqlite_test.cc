@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "tests/testing/command.h"
 #include "tests/testing/temp_dir.h"
 #include "userspace/sql/database.h"
 
@@ -40,6 +41,23 @@ TEST_F(SqliteTest, ReturnsWhatWasBound) {
   ASSERT_TRUE(rows.ok()) << rows.status();
   ASSERT_EQ(rows->size(), 1u);
   EXPECT_THAT((*rows)[0], ElementsAre(Value(), Value(INT64_MIN), Value(std::string()), Value(std::string("a'b"))));
+}
+
+// Closing any descriptor of the file drops all POSIX locks of the process on it. Then an outsider that opens and closes
+// the database takes itself for the last, and its WAL with all that is in it is gone.
+TEST_F(SqliteTest, KeepsItsWalWhenAnOutsiderClosesTheDatabase) {
+  auto database = Open();
+  auto first = database->Connect();
+  ASSERT_TRUE(first.ok() && (*first)->ExecuteScript("CREATE TABLE t (a INTEGER)").ok());
+  auto second = database->Connect();
+  ASSERT_TRUE(second.ok() && (*second)->Query("SELECT a FROM t").ok());
+  ASSERT_TRUE((*first)->Execute("INSERT INTO t VALUES (1)").ok());
+  const auto outsider = testing::RunCommand({"sqlite3", dir_.File("x.db"), "SELECT count(*) FROM t"});
+  ASSERT_TRUE(outsider.ok()) << outsider;
+  EXPECT_EQ(outsider.out, "1\n");
+  ASSERT_TRUE((*first)->Execute("INSERT INTO t VALUES (2)").ok());
+  EXPECT_EQ(testing::RunCommand({"sqlite3", dir_.File("x.db"), "SELECT count(*) FROM t"}).out, "2\n")
+      << "it is in a WAL that only we have open";
 }
 
 TEST_F(SqliteTest, CountsChangedRowsOfEachOfMany) {

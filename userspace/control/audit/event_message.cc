@@ -2,11 +2,13 @@
 
 #include <exception>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 
-#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/civil_time.h"
 #include "absl/time/time.h"
+#include "glog/logging.h"
 #include "userspace/control/audit/event_fields.h"
 #include "userspace/flow/record.h"
 
@@ -19,7 +21,45 @@ absl::Status Bad(absl::string_view key, absl::string_view text) {
   return absl::InvalidArgumentError(absl::StrCat("\"", key, "\": ", text));
 }
 
+// The decimal number that `text` is; -1 when it is none.
+int64_t Digits(absl::string_view text) {
+  int64_t number = 0;
+  for (const char c : text) {
+    if (c < '0' || c > '9') return -1;
+    number = number * 10 + (c - '0');
+  }
+  return number;
+}
+
+// "2026-02-02T02:40:00[.123456789]Z", which is what our writers write; nothing for any other form. ParseTime() knows
+// them all and takes as long as the rest of the message.
+std::optional<int64_t> ParsePlainTime(absl::string_view text) {
+  if (text.size() < 20 || text.size() > 30 || text.back() != 'Z' || text[4] != '-' || text[7] != '-' ||
+      text[10] != 'T' || text[13] != ':' || text[16] != ':') {
+    return std::nullopt;
+  }
+  const int64_t year = Digits(text.substr(0, 4)), month = Digits(text.substr(5, 2)), day = Digits(text.substr(8, 2));
+  const int64_t hour = Digits(text.substr(11, 2)), minute = Digits(text.substr(14, 2));
+  const int64_t second = Digits(text.substr(17, 2));
+  // Nanoseconds in 64 bits reach to 2262.
+  if (year < 1970 || year > 2261 || month < 1 || month > 12 || day < 1 || hour < 0 || hour > 23 || minute < 0 ||
+      minute > 59 || second < 0 || second > 59) {
+    return std::nullopt;
+  }
+  const absl::CivilDay date(year, month, day);
+  if (date.day() != day) return std::nullopt;  // the 30th of February
+  int64_t nanos = 0;
+  if (text.size() > 20) {
+    const absl::string_view fraction = text.substr(20, text.size() - 21);
+    if (text[19] != '.' || fraction.empty() || (nanos = Digits(fraction)) < 0) return std::nullopt;
+    for (size_t i = fraction.size(); i < 9; ++i) nanos *= 10;
+  }
+  const int64_t days = date - absl::CivilDay(1970, 1, 1);
+  return (((days * 24 + hour) * 60 + minute) * 60 + second) * 1'000'000'000 + nanos;
+}
+
 absl::StatusOr<int64_t> ParseTimeNs(absl::string_view key, const std::string& text) {
+  if (const std::optional<int64_t> plain = ParsePlainTime(text)) return *plain;
   absl::Time time;
   std::string error;
   // ParseTime() has words for infinity, and takes times that nanoseconds do not reach.
@@ -80,7 +120,9 @@ class MessageHandler : public nlohmann::json_sax<nlohmann::json> {
     if (depth_ != 1) return true;
     key_ = std::move(key);
     field_ = FindEventField(key_);
-    if ((field_ != nullptr || key_ == "v") && !seen_.insert(key_).second) return Fail("twice");
+    const uint64_t bit = BitOf(field_, key_);
+    if ((seen_ & bit) != 0) return Fail("twice");
+    seen_ |= bit;
     return true;
   }
   bool parse_error(size_t, const std::string&, const nlohmann::detail::exception& error) override {
@@ -90,10 +132,17 @@ class MessageHandler : public nlohmann::json_sax<nlohmann::json> {
 
   const absl::Status& status() const { return status_; }
   uint64_t version() const { return version_; }
-  bool seen(absl::string_view key) const { return seen_.contains(key); }
+  bool seen(absl::string_view key) const { return (seen_ & BitOf(FindEventField(key), key)) != 0; }
 
  private:
   static constexpr int kMaxDepth = 16;
+
+  // Of a key that is kept, or "v"; 0 for the others, which may come as often as they like.
+  static uint64_t BitOf(const EventField* field, absl::string_view key) {
+    if (field == nullptr) return key == "v" ? uint64_t{1} << 63 : 0;
+    DCHECK_LT(EventFields().size(), 63u);
+    return uint64_t{1} << (field - EventFields().data());
+  }
 
   bool Fail(absl::string_view text) {
     status_ = Bad(key_, text);
@@ -121,7 +170,7 @@ class MessageHandler : public nlohmann::json_sax<nlohmann::json> {
   std::string key_;
   const EventField* field_ = nullptr;
   uint64_t version_ = 0;
-  absl::flat_hash_set<std::string> seen_;
+  uint64_t seen_ = 0;
   absl::Status status_;
 };
 

@@ -97,11 +97,13 @@ void Ingest::Start() {
   thread_ = std::thread([this] { Run(); });
 }
 
+void Ingest::RequestStop() {
+  absl::MutexLock lock(&mutex_);
+  stopping_ = true;
+}
+
 void Ingest::Stop() {
-  {
-    absl::MutexLock lock(&mutex_);
-    stopping_ = true;
-  }
+  RequestStop();
   if (thread_.joinable()) thread_.join();
 }
 
@@ -134,7 +136,18 @@ void Ingest::Problem(absl::string_view what, const absl::Status& status) {
 void Ingest::Well(bool connected) {
   absl::MutexLock lock(&mutex_);
   state_.connected = connected;
-  if (connected) state_.problem.clear();
+  if (!connected) return;
+  state_.problem.clear();
+  state_.silent_since = absl::InfiniteFuture();
+}
+
+void Ingest::NoteSilence(const absl::Status& ended) {
+  absl::MutexLock lock(&mutex_);
+  if (!absl::IsDeadlineExceeded(ended)) {
+    state_.silent_since = absl::InfiniteFuture();
+  } else if (state_.silent_since == absl::InfiniteFuture()) {
+    state_.silent_since = absl::Now();
+  }
 }
 
 void Ingest::Run() {
@@ -158,6 +171,7 @@ void Ingest::Run() {
     }
     Well(false);
     if (stopping()) return;
+    NoteSilence(ended);
     Problem("audit records stay in NATS, connecting again", ended);
     if (!Sleep(backoff)) return;
     backoff = std::min(2 * backoff, options_.max_backoff);
@@ -167,6 +181,7 @@ void Ingest::Run() {
 // Until the connection is lost or we are stopping.
 absl::Status Ingest::Read(nats::PullConsumer& consumer) {
   absl::Time state_due = absl::InfinitePast();
+  int batch = options_.batch_messages;
   while (!stopping()) {
     if (const absl::Time now = absl::Now(); now >= state_due) {
       state_due = now + kStatePeriod;
@@ -174,8 +189,10 @@ absl::Status Ingest::Read(nats::PullConsumer& consumer) {
       absl::MutexLock lock(&mutex_);
       state_.stream = stream;
     }
-    LATTICE_ASSIGN_OR_RETURN(const std::vector<nats::Message> messages,
-                             consumer.Fetch(options_.batch_messages, options_.batch_wait));
+    LATTICE_ASSIGN_OR_RETURN(const std::vector<nats::Message> messages, consumer.Fetch(batch, options_.batch_wait));
+    // A full batch: there is more, and the next may be larger.
+    const bool full = messages.size() >= static_cast<size_t>(batch);
+    batch = full ? std::max(batch, std::min(2 * batch, options_.backlog_messages)) : options_.batch_messages;
     if (messages.empty()) continue;
     LATTICE_RETURN_IF_ERROR(Keep(consumer, messages));
   }

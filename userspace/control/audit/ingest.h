@@ -4,7 +4,7 @@
 // takes nothing, messages stay with us or in the stream, and nothing is acknowledged. A batch that the database refuses
 // for its content is halved until the one row is found, which becomes a reject: it can't stop the others.
 //
-// Threads: one of its own; counters, state() and Stop() from any.
+// Threads: one of its own; counters, state(), RequestStop() and Stop() from any.
 #ifndef USERSPACE_CONTROL_AUDIT_INGEST_H_
 #define USERSPACE_CONTROL_AUDIT_INGEST_H_
 
@@ -33,6 +33,9 @@ struct IngestOptions {
   nats::StreamConfig stream;
   nats::ConsumerConfig consumer;
   int batch_messages = 500;
+  // As much while the stream has more than that: what a transaction costs beside its rows, and the pages that many of
+  // its rows change, are paid for once.
+  int backlog_messages = 4'000;
   absl::Duration batch_wait = absl::Milliseconds(50);
   absl::Duration min_backoff = absl::Milliseconds(100);
   absl::Duration max_backoff = absl::Seconds(5);
@@ -55,7 +58,9 @@ struct IngestCounters {
 
 struct IngestState {
   bool connected = false;  // to NATS
-  std::string problem;     // empty: all is well; else for people, with what is being done
+  // Since when NATS, though it may take connections, answers nothing; InfiniteFuture: it answers.
+  absl::Time silent_since = absl::InfiniteFuture();
+  std::string problem;  // empty: all is well; else for people, with what is being done
   std::optional<nats::StreamState> stream;
   absl::Time last_stored;
 };
@@ -69,6 +74,7 @@ class Ingest {
   ~Ingest() { Stop(); }
 
   void Start();
+  void RequestStop();  // without waiting
   // Ends after the batch at hand; one that the database does not take comes again to the next reader.
   void Stop();
 
@@ -84,6 +90,7 @@ class Ingest {
   void Count(const IngestResult& result);
   void Problem(absl::string_view what, const absl::Status& status);
   void Well(bool connected);
+  void NoteSilence(const absl::Status& ended);
   bool Sleep(absl::Duration duration);
   bool stopping() const;
 

@@ -11,8 +11,10 @@
 #include <algorithm>
 #include <set>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "userspace/base/status.h"
 #include "userspace/control/audit/sql_flow_store.h"
@@ -40,6 +42,23 @@ absl::Status LockNodes(sql::Connection& connection, const IngestBatch& batch, co
   return connection.ExecuteMany("SELECT pg_advisory_xact_lock(?)", params, 1, deadline).status();
 }
 
+// Adds to `fresh` which of the kInsertRows rows from `begin` on are there: ids are given once.
+absl::Status AddInserted(sql::Connection& connection, const std::vector<std::string>& ids, size_t begin,
+                         std::vector<size_t>& fresh, absl::Time deadline) {
+  static const auto* const statement =
+      new std::string(absl::StrCat("SELECT id FROM la_flow_events WHERE id IN (",
+                                   absl::StrJoin(std::vector<std::string>(kInsertRows, "?"), ", "), ")"));
+  const auto first = ids.begin() + static_cast<ptrdiff_t>(begin);
+  const std::vector<sql::Param> params(first, first + kInsertRows);
+  LATTICE_ASSIGN_OR_RETURN(const std::vector<sql::Row> rows, connection.Query(*statement, params, deadline));
+  absl::flat_hash_set<absl::string_view> inserted;
+  for (const sql::Row& row : rows) inserted.insert(row[0].text());
+  for (size_t i = begin; i < begin + kInsertRows; ++i) {
+    if (inserted.contains(ids[i])) fresh.push_back(i);
+  }
+  return absl::OkStatus();
+}
+
 // Which of `events` were new.
 absl::StatusOr<std::vector<size_t>> InsertEvents(sql::Connection& connection, std::vector<FlowEvent> events,
                                                  const std::vector<std::string>& dst_keys, int64_t now_ns,
@@ -54,11 +73,27 @@ absl::StatusOr<std::vector<size_t>> InsertEvents(sql::Connection& connection, st
     src_keys.push_back(AddressKey(events[i].src_ip));
     AppendParams(events[i], now_ns, dst_keys[i], src_keys[i], params);
   }
-  LATTICE_ASSIGN_OR_RETURN(const std::vector<int64_t> inserted,
-                           connection.ExecuteMany(InsertEvent(), params, kInsertWidth, deadline));
+  // In PostgreSQL a statement costs more than a row. In SQLite one of many rows is no faster.
+  const size_t in_groups =
+      connection.engine() == sql::Engine::kPostgresql ? events.size() / kInsertRows * kInsertRows : 0;
+  const absl::Span<const sql::Param> all(params);
+  LATTICE_ASSIGN_OR_RETURN(const std::vector<int64_t> groups,
+                           connection.ExecuteMany(InsertManyEvents(), all.first(in_groups * kInsertWidth),
+                                                  kInsertWidth * kInsertRows, deadline));
+  LATTICE_ASSIGN_OR_RETURN(
+      const std::vector<int64_t> single,
+      connection.ExecuteMany(InsertEvent(), all.subspan(in_groups * kInsertWidth), kInsertWidth, deadline));
   std::vector<size_t> fresh;
-  for (size_t i = 0; i < inserted.size(); ++i) {
-    if (inserted[i] > 0) fresh.push_back(i);
+  for (size_t group = 0; group < groups.size(); ++group) {
+    const size_t begin = group * kInsertRows;
+    if (groups[group] == static_cast<int64_t>(kInsertRows)) {
+      for (size_t i = begin; i < begin + kInsertRows; ++i) fresh.push_back(i);
+      continue;
+    }
+    LATTICE_RETURN_IF_ERROR(AddInserted(connection, ids, begin, fresh, deadline));
+  }
+  for (size_t i = 0; i < single.size(); ++i) {
+    if (single[i] > 0) fresh.push_back(in_groups + i);
   }
   return fresh;
 }

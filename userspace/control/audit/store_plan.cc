@@ -41,17 +41,19 @@ const std::vector<ColumnIndex>& TextIndexes() {
       {"rule", "la_flow_events_rule", "rule <> ''", &FlowFilter::rules, {""}},
       {"event",
        "la_flow_events_event",
-       "event NOT IN ('start', 'update', 'end', 'denied')",
+       "event <> 'start' AND event <> 'update' AND event <> 'end' AND event <> 'denied'",
        &FlowFilter::events,
        {"start", "update", "end", "denied"}},
       {"reason",
        "la_flow_events_reason",
-       "reason NOT IN ('', 'none', 'allow_rule', 'default_allow', 'reply', 'no_rule')",
+       "reason <> '' AND reason <> 'none' AND reason <> 'allow_rule' AND reason <> 'default_allow' AND reason <> "
+       "'reply' "
+       "AND reason <> 'no_rule'",
        &FlowFilter::reasons,
        {"", "none", "allow_rule", "default_allow", "reply", "no_rule"}},
       {"protocol",
        "la_flow_events_protocol",
-       "protocol NOT IN ('', 'tcp', 'udp')",
+       "protocol <> '' AND protocol <> 'tcp' AND protocol <> 'udp'",
        &FlowFilter::protocols,
        {"", "tcp", "udp"}},
   };

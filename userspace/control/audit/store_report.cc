@@ -130,7 +130,13 @@ absl::StatusOr<std::vector<TimelinePoint>> SqlFlowStore::Timeline(const FlowFilt
                                              ToParams(rows.values), deadline));
   // Buckets begin at multiples of their width, so that the same time is in the same bucket at every look.
   std::map<int64_t, TimelinePoint> by_bucket;
-  for (int64_t at = BucketOf(range.from_ns, width); at < range.to_ns; at += width) by_bucket[at].minute_ns = at;
+  const int64_t first = BucketOf(range.from_ns, width);
+  const uint64_t points_in_range =
+      (static_cast<uint64_t>(range.to_ns) - static_cast<uint64_t>(first) - 1) / static_cast<uint64_t>(width) + 1;
+  for (uint64_t i = 0; i < points_in_range; ++i) {
+    const int64_t at = first + static_cast<int64_t>(i) * width;
+    by_bucket[at].minute_ns = at;
+  }
   for (const sql::Row& row : sums) {
     TimelinePoint& point = by_bucket[BucketOf(row[0].integer(), width)];
     (row[1].text() == "drop" ? point.denied : point.allowed) += static_cast<uint64_t>(row[2].integer());

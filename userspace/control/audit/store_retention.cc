@@ -57,12 +57,14 @@ absl::StatusOr<int64_t> SqlFlowStore::DeleteEvents(int64_t before_ns, const Arch
   LATTICE_ASSIGN_OR_RETURN(sql::Lease connection, database_.Borrow(deadline));
   LATTICE_ASSIGN_OR_RETURN(sql::Transaction transaction,
                            sql::Transaction::Begin(*connection, sql::Access::kWrite, deadline));
+  // Also by when it came in: a node whose clock is wrong must not have its records deleted at once.
   // Another replica that does the same at the same time takes other rows.
-  LATTICE_ASSIGN_OR_RETURN(std::vector<sql::Row> rows,
-                           connection->Query(absl::StrCat("SELECT ", archive ? EventColumns() : "id",
-                                                          " FROM la_flow_events WHERE ts < ? ORDER BY ts, id LIMIT ?",
-                                                          SkipLocked(database_.engine())),
-                                             {before_ns, kRowsAtOnce}, deadline));
+  LATTICE_ASSIGN_OR_RETURN(
+      std::vector<sql::Row> rows,
+      connection->Query(absl::StrCat("SELECT ", archive ? EventColumns() : "id",
+                                     " FROM la_flow_events WHERE ts < ? AND created_at < ? ORDER BY ts, id LIMIT ?",
+                                     SkipLocked(database_.engine())),
+                        {before_ns, before_ns, kRowsAtOnce}, deadline));
   if (rows.empty()) return 0;
   std::vector<std::string> ids;
   ids.reserve(rows.size());

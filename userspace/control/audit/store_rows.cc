@@ -110,10 +110,24 @@ FlowEvent ReadEvent(sql::Row& row) {
   return event;
 }
 
+namespace {
+
+std::string InsertStatement(size_t rows) {
+  const std::string row = absl::StrCat("(", absl::StrJoin(std::vector<std::string>(kInsertWidth, "?"), ", "), ")");
+  return absl::StrCat("INSERT INTO la_flow_events (", EventColumns(),
+                      ", created_at, updated_at, dst_key, src_key) VALUES ",
+                      absl::StrJoin(std::vector<std::string>(rows, row), ", "), " ON CONFLICT (event_id) DO NOTHING");
+}
+
+}  // namespace
+
 const std::string& InsertEvent() {
-  static const auto* const statement = new std::string(absl::StrCat(
-      "INSERT INTO la_flow_events (", EventColumns(), ", created_at, updated_at, dst_key, src_key) VALUES (",
-      absl::StrJoin(std::vector<std::string>(kInsertWidth, "?"), ", "), ") ON CONFLICT (event_id) DO NOTHING"));
+  static const auto* const statement = new std::string(InsertStatement(1));
+  return *statement;
+}
+
+const std::string& InsertManyEvents() {
+  static const auto* const statement = new std::string(InsertStatement(kInsertRows));
   return *statement;
 }
 

@@ -23,6 +23,9 @@ FlowEvent ReadEvent(sql::Row& row);
 // the keys.
 const std::string& InsertEvent();
 inline constexpr size_t kInsertWidth = 47;
+// The same for kInsertRows events: opening and closing the table and all of its indexes costs as much as some rows.
+const std::string& InsertManyEvents();
+inline constexpr size_t kInsertRows = 20;
 void AppendParams(const FlowEvent& event, int64_t now_ns, const std::string& dst_key, const std::string& src_key,
                   std::vector<sql::Param>& params);
 

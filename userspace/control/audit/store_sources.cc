@@ -64,14 +64,17 @@ absl::Status WriteHoles(sql::Connection& connection, const std::string& node, co
 absl::StatusOr<SourceNumbers> ReadNumbers(sql::Connection& connection, const std::string& node, const std::string& boot,
                                           absl::Time deadline) {
   LATTICE_ASSIGN_OR_RETURN(const std::vector<sql::Row> rows,
-                           connection.Query("SELECT boot, first_seq, last_seq, missing, lost FROM la_flow_sources "
-                                            "WHERE node = ? ORDER BY CASE WHEN boot = ? THEN 0 ELSE 1 END LIMIT 1",
+                           connection.Query("SELECT first_seq, last_seq, missing, lost FROM la_flow_sources "
+                                            "WHERE node = ? AND boot = ?",
                                             {node, boot}, deadline));
-  if (rows.empty()) return SourceNumbers(/*node_is_known=*/false);
-  if (rows[0][0].text() != boot) return SourceNumbers(/*node_is_known=*/true);
-  SourceNumbers numbers(rows[0][1].integer(), rows[0][2].integer(), static_cast<uint64_t>(rows[0][3].integer()),
-                        static_cast<uint64_t>(rows[0][4].integer()));
-  return numbers;
+  if (rows.empty()) {
+    LATTICE_ASSIGN_OR_RETURN(
+        const std::vector<sql::Row> others,
+        connection.Query("SELECT 1 FROM la_flow_sources WHERE node = ? LIMIT 1", {node}, deadline));
+    return SourceNumbers(/*node_is_known=*/!others.empty());
+  }
+  return SourceNumbers(rows[0][0].integer(), rows[0][1].integer(), static_cast<uint64_t>(rows[0][2].integer()),
+                       static_cast<uint64_t>(rows[0][3].integer()));
 }
 
 }  // namespace

@@ -73,7 +73,7 @@ class Registry {
   absl::Status RevokeEnrollmentToken(absl::string_view id);
 
   // Redeems an enrolment token. The same token, name and key again within two minutes give the same answer, for an
-  // agent whose answer was lost. A name that another key has is given over only to a token bound to that name.
+  // agent whose answer was lost. A name that is taken is given out again only to a token bound to that name.
   // InvalidArgument with upstream's texts: "invalid enrollment token", "enrollment token already used", "enrollment
   // token expired"; AlreadyExists: the name or the key is another's; ResourceExhausted: no free address.
   absl::StatusOr<Enrolled> Enroll(const Enrollment& enrollment);
@@ -119,7 +119,7 @@ class Registry {
 
   absl::StatusOr<EnrollmentToken> CheckToken(sql::Connection& connection, const Enrollment& enrollment, bool* replay);
   absl::Status TakeName(sql::Connection& connection, const Enrollment& enrollment, const EnrollmentToken& token,
-                        Agent* agent, bool* exists);
+                        bool replay, Agent* agent, bool* exists);
   absl::Status Redeem(sql::Connection& connection, Enrollment enrollment, Agent* agent);
   absl::Status GiveAddress(sql::Connection& connection, Agent* agent);
   absl::StatusOr<uint32_t> FreeAddress(sql::Connection& connection);

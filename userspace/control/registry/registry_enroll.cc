@@ -62,13 +62,14 @@ absl::StatusOr<EnrollmentToken> Registry::CheckToken(sql::Connection& connection
 
 // Fills `agent` with what is known of that name, with the key of the enrolment.
 absl::Status Registry::TakeName(sql::Connection& connection, const Enrollment& enrollment, const EnrollmentToken& token,
-                                Agent* agent, bool* exists) {
+                                bool replay, Agent* agent, bool* exists) {
   LATTICE_ASSIGN_OR_RETURN(const std::optional<Agent> known, SelectAgent(connection, enrollment.name, Deadline()));
   *exists = known.has_value();
   if (known.has_value()) {
     const bool same_key = !known->public_key.empty() && known->public_key == enrollment.public_key;
     const bool kept = same_key && known->status != AgentStatus::kRevoked;
-    if (!kept && token.name.empty()) {
+    // Its public key is no proof: every peer's map has it.
+    if (token.name.empty() && !(replay && kept)) {
       return absl::AlreadyExistsError(absl::StrCat(
           "agent name \"", enrollment.name, "\" is taken", known->status == AgentStatus::kRevoked ? " and revoked" : "",
           "; to enroll it anew use a token made for it: lattice token create --name ", enrollment.name));
@@ -159,7 +160,7 @@ absl::Status Registry::Redeem(sql::Connection& connection, Enrollment enrollment
   bool replay = false, exists = false;
   LATTICE_ASSIGN_OR_RETURN(const EnrollmentToken token, CheckToken(connection, enrollment, &replay));
   if (enrollment.name.empty()) enrollment.name = token.name;
-  LATTICE_RETURN_IF_ERROR(TakeName(connection, enrollment, token, agent, &exists));
+  LATTICE_RETURN_IF_ERROR(TakeName(connection, enrollment, token, replay, agent, &exists));
   if (replay) {
     // Between the two requests the agent can have been revoked or enrolled again: then the token is just a used one.
     const bool same = exists && agent->status != AgentStatus::kRevoked;

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/file.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -23,11 +24,17 @@ namespace lattice::control {
 namespace {
 
 constexpr int kWorkers = 4;
+constexpr absl::Duration kLockPatience = absl::Seconds(3);
 constexpr absl::Duration kRefreshPeriod = absl::Seconds(2);
+// A database that another process has locked is waited for this long at a time: so long a stop may take.
+constexpr absl::Duration kBusyTimeout = absl::Seconds(2);
 constexpr absl::Duration kCheckDeadline = absl::Seconds(5);
 constexpr absl::Duration kAdminTokenTtl = absl::Hours(24 * 365 * 10);
 // How long another replica's record may take from its id to its commit.
 constexpr absl::Duration kSettle = absl::Seconds(1);
+// Our own nats-server that answers nothing for so long is started anew: after a full disk 2.9 does not come back.
+constexpr absl::Duration kNatsSilence = absl::Seconds(20);
+constexpr absl::Duration kNatsWatchPeriod = absl::Seconds(5);
 constexpr char kStream[] = "LATTICE_AUDIT";
 
 int ExitCodeOf(const absl::Status& status) {
@@ -67,6 +74,9 @@ Latticed::~Latticed() {
     absl::MutexLock lock(&mutex_);
     stopping_ = true;
   }
+  // Before the first of them is waited for.
+  if (ingest_ != nullptr) ingest_->RequestStop();
+  if (nats_child_ != nullptr) nats_child_->Wake();
   if (refresh_.joinable()) refresh_.join();
   // Who takes new work goes first; the loop, which the late answers of workers are posted to, last.
   server_ = nullptr;
@@ -125,7 +135,13 @@ absl::Status Latticed::LockDataDir() {
   const std::string path = options_.data_dir + "/latticed.lock";
   lock_.reset(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   if (!lock_.ok()) return ErrnoStatus(errno, absl::StrCat("--data-dir=", options_.data_dir));
-  if (flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) {
+  // One that was killed just now may still be giving its memory back.
+  const absl::Time deadline = absl::Now() + kLockPatience;
+  while (flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (absl::Now() < deadline) {
+      absl::SleepFor(absl::Milliseconds(100));
+      continue;
+    }
     return absl::AlreadyExistsError(absl::StrCat("--data-dir=", options_.data_dir,
                                                  ": another latticed runs there; each needs a folder of its own"));
   }
@@ -135,7 +151,7 @@ absl::Status Latticed::LockDataDir() {
 absl::Status Latticed::OpenDatabase() {
   const bool own = options_.database.empty();
   const std::string url = own ? absl::StrCat("sqlite://", options_.data_dir, "/lattice.db") : options_.database;
-  LATTICE_ASSIGN_OR_RETURN(database_, sql::Database::Open(url));
+  LATTICE_ASSIGN_OR_RETURN(database_, sql::Database::Open(url, {.busy_timeout = kBusyTimeout}));
   auto store = SqlFlowStore::Create(*database_);
   if (!store.ok()) return Annotate(store.status(), absl::StrCat("database ", database_->name()));
   store_ = *std::move(store);
@@ -160,7 +176,8 @@ absl::Status Latticed::OpenRegistry() {
   LATTICE_ASSIGN_OR_RETURN(registry_,
                            Registry::Open(*database_, RealClock(),
                                           {.overlay = options_.overlay, .approve_by_hand = options_.approve_by_hand}));
-  if (options_.public_nats_url.empty()) options_.public_nats_url = options_.nats.urls[0];
+  // Anyone can read it, so what we log in with has no place there.
+  if (options_.public_nats_url.empty()) options_.public_nats_url = nats::RedactUrls(options_.nats.urls[0]);
   signals_ = std::make_unique<SignalService>(*registry_, RealClock());
   registry_api_ =
       std::make_unique<RegistryApi>(*registry_, RealClock(),
@@ -216,6 +233,8 @@ absl::Status Latticed::OpenHttp() {
                                                            .retention = *retention_,
                                                            .api = *audit_api_,
                                                            .nats_child = nats_child_.get(),
+                                                           .gaps = gaps_,
+                                                           .lost = lost_,
                                                            .ready = [this] { return NotReady().empty(); }});
   ServeRegistry();
   ServePages();
@@ -254,6 +273,7 @@ void Latticed::StartThreads() {
   ingest_->Start();
   retention_->Start();
   refresh_ = std::thread([this] { Refresh(); });
+  if (nats_child_ != nullptr) loop_->AddTimer(kNatsWatchPeriod, [this] { WatchNats(); });
   nats::ServiceOptions service;
   service.connection = options_.nats;
   service.queue = kSignalQueueGroup;
@@ -276,10 +296,23 @@ void Latticed::StartThreads() {
   });
 }
 
+void Latticed::WatchNats() {
+  const absl::Time now = absl::Now();
+  const absl::Time since = std::max(ingest_->state().silent_since, nats_replaced_);
+  if (now - since < kNatsSilence) return;
+  LOG(ERROR) << "nats-server answers nothing for " << absl::FormatDuration(kNatsSilence) << ", ending it";
+  nats_replaced_ = now;
+  nats_child_->Replace();
+}
+
 // What is asked every few seconds and may block.
 void Latticed::Refresh() {
   while (true) {
     const absl::Status checked = store_->Check(absl::Now() + kCheckDeadline);
+    if (const auto state = store_->ReadCompleteness(absl::Now() + kCheckDeadline); state.ok()) {
+      gaps_ = state->gaps;
+      lost_ = state->lost;
+    }
     const absl::Status refreshed = registry_->RefreshRevocations();
     LOG_IF(WARNING, !refreshed.ok()) << "revocations of other replicas are not seen: " << refreshed.message();
     absl::MutexLock lock(&mutex_);

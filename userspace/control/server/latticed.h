@@ -9,6 +9,8 @@
 #ifndef USERSPACE_CONTROL_SERVER_LATTICED_H_
 #define USERSPACE_CONTROL_SERVER_LATTICED_H_
 
+#include <atomic>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <thread>
@@ -16,6 +18,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
 #include "userspace/base/event_loop.h"
 #include "userspace/base/unique_fd.h"
 #include "userspace/control/api/audit_api.h"
@@ -54,6 +57,7 @@ class Latticed {
   void ServeRegistry();
   void ServePages();
   void StartThreads();
+  void WatchNats();
   void Refresh();
   std::string NotReady();
 
@@ -74,7 +78,11 @@ class Latticed {
   std::unique_ptr<ServerMetrics> metrics_;
   std::unique_ptr<http::Server> server_;
 
+  // As Refresh() saw them last.
+  std::atomic<uint64_t> gaps_{0};
+  std::atomic<uint64_t> lost_{0};
   absl::Mutex mutex_;
+  absl::Time nats_replaced_ = absl::InfinitePast();  // the loop's thread
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::string database_problem_ ABSL_GUARDED_BY(mutex_);
   std::thread refresh_;

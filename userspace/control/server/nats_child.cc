@@ -55,7 +55,7 @@ authorization {
   users: [
     { user: "latticed", password: "$3" }
     { user: "agent", password: "$4", permissions: {
-        publish: [ "lattice.audit.>", "lattice.signals.peer.*", "_INBOX.>",
+        publish: [ "lattice.audit.>", "lattice.signals.peer.*",
                    "$$JS.API.STREAM.INFO.LATTICE_AUDIT", "$$JS.API.STREAM.MSG.GET.LATTICE_AUDIT", "$$JS.API.INFO" ]
         subscribe: [ "_INBOX.>", "lattice.signals.config.>", "lattice.signals.peers.>" ] } }
   ]
@@ -225,11 +225,20 @@ void NatsChild::Kill() {
   pidfd_.reset();
 }
 
+void NatsChild::Replace() const {
+  if (pid_ > 0) kill(pid_, SIGKILL);
+}
+
+void NatsChild::Wake() const {
+  if (pid_ > 0) kill(pid_, SIGCONT);
+}
+
 NatsChild::~NatsChild() {
   if (restart_timer_ != 0) loop_.RemoveTimer(restart_timer_);
   if (pid_ < 0) return;
   if (pidfd_.ok()) loop_.RemoveFd(pidfd_.get());
   kill(pid_, SIGTERM);
+  Wake();
   pollfd ended{pidfd_.get(), POLLIN, 0};
   if (poll(&ended, 1, static_cast<int>(absl::ToInt64Milliseconds(kStopTimeout))) == 0) {
     LOG(WARNING) << "nats-server does not end, killing it";

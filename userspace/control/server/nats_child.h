@@ -37,6 +37,11 @@ class NatsChild {
   static absl::StatusOr<std::unique_ptr<NatsChild>> Start(EventLoop& loop, const NatsChildOptions& options);
   ~NatsChild();
 
+  // Ends one that is of no use any more; it is started again.
+  void Replace() const;
+  // Continues one that was stopped by a signal: it can neither answer nor end.
+  void Wake() const;
+
   // "nats://USER:PASSWORD@HOST:PORT".
   std::string server_url() const;  // of the user latticed
   std::string agent_url() const;

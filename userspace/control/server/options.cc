@@ -34,6 +34,8 @@ absl::Status SplitAddress(absl::string_view flag, const std::string& value, std:
 absl::Status SetNats(const FlagValues& flags, Options& options) {
   options.nats.urls = flags.nats_urls;
   options.nats.name = "latticed";
+  // Agents may listen to "_INBOX.>", and here the records of all of them come with their tokens.
+  options.nats.inbox_prefix = "_LATTICED";
   options.nats.credentials_file = flags.nats_credentials;
   options.nats.user = flags.nats_user;
   options.nats.password_file = flags.nats_password_file;

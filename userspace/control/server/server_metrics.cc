@@ -75,6 +75,10 @@ void ServerMetrics::AddOthers() {
   Counter("latticed_retention_deleted_total", "Records deleted for their age.",
           [&retention] { return retention.deleted(); });
   Counter("latticed_retention_failures_total", "Times deleting failed.", [&retention] { return retention.failures(); });
+  Gauge("latticed_audit_gap_records", "Records of all nodes that are missing, and no loss record says why.",
+        [&gaps = sources_.gaps] { return static_cast<double>(gaps.load()); });
+  Gauge("latticed_audit_lost_records", "Records that loss records name.",
+        [&lost = sources_.lost] { return static_cast<double>(lost.load()); });
   const AuditApi& api = sources_.api;
   Gauge("latticed_live_tails", "Clients of the live tail.",
         [&api] { return static_cast<double>(api.tail().clients()); });

@@ -2,6 +2,8 @@
 #ifndef USERSPACE_CONTROL_SERVER_SERVER_METRICS_H_
 #define USERSPACE_CONTROL_SERVER_SERVER_METRICS_H_
 
+#include <atomic>
+#include <cstdint>
 #include <functional>
 #include <string>
 
@@ -18,6 +20,8 @@ struct MetricSources {
   const Retention& retention;
   const AuditApi& api;
   const NatsChild* nats_child;  // null: NATS of others
+  const std::atomic<uint64_t>& gaps;
+  const std::atomic<uint64_t>& lost;
   std::function<bool()> ready;
 };
 
