@@ -91,32 +91,23 @@ uint64_t AuditStream::LastSequence() {
   return last;
 }
 
+// One by one: an ordered consumer of libnats 3.4.1, made and ended again and again, corrupts the heap now and then.
 std::vector<StoredNatsMessage> AuditStream::Messages() {
   std::vector<StoredNatsMessage> messages;
-  const int64_t count = Count();
-  jsSubOptions options;
-  jsSubOptions_Init(&options);
-  options.Ordered = true;
-  natsSubscription* subscription = nullptr;
-  if (count <= 0) return messages;
-  if (js_SubscribeSync(&subscription, impl_->context, "lattice.audit.>", nullptr, &options, nullptr) != NATS_OK) {
-    return messages;
-  }
-  natsSubscription_SetPendingLimits(subscription, -1, -1);
-  natsMsg* raw = nullptr;
-  while (static_cast<int64_t>(messages.size()) < count &&
-         natsSubscription_NextMsg(&raw, subscription, 2000) == NATS_OK) {
-    jsMsgMetaData* meta = nullptr;
-    natsMsg_GetMetaData(&meta, raw);
-    messages.push_back({.sequence = meta == nullptr ? 0 : meta->Sequence.Stream,
+  jsStreamInfo* info = nullptr;
+  if (js_GetStreamInfo(&info, impl_->context, kName, nullptr, nullptr) != NATS_OK) return messages;
+  const uint64_t first = info->State.FirstSeq, last = info->State.LastSeq;
+  jsStreamInfo_Destroy(info);
+  for (uint64_t sequence = std::max<uint64_t>(first, 1); sequence <= last; ++sequence) {
+    natsMsg* raw = nullptr;
+    if (js_GetMsg(&raw, impl_->context, kName, sequence, nullptr, nullptr) != NATS_OK) continue;
+    messages.push_back({.sequence = sequence,
                         .subject = natsMsg_GetSubject(raw),
                         .payload = std::string(natsMsg_GetData(raw), static_cast<size_t>(natsMsg_GetDataLength(raw))),
                         .msg_id = Header(raw, "Nats-Msg-Id"),
                         .agent_token = Header(raw, "Lattice-Agent-Token")});
-    jsMsgMetaData_Destroy(meta);
     natsMsg_Destroy(raw);
   }
-  natsSubscription_Destroy(subscription);
   return messages;
 }
 
