@@ -1,4 +1,7 @@
 // lattice enroll: an identity without a place on the overlay.
+#include <unistd.h>
+
+#include <cerrno>
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
@@ -17,6 +20,16 @@ absl::Status Enroll(const ServerClient& server, const std::string& name, const s
   if (token.empty()) return absl::InvalidArgumentError("--token is required: make one with `lattice token create`");
   if (name.empty()) return absl::InvalidArgumentError("--name is required: what records and policies call the agent");
   if (out.empty()) return absl::InvalidArgumentError("--out is required: the file for the agent's token");
+  // The token is good once: what can fail without it goes before it.
+  const size_t slash = out.rfind('/');
+  if (slash != std::string::npos && slash > 0) {
+    const absl::Status made = MakeDirectories(out.substr(0, slash), 0755);
+    if (!made.ok()) return Annotate(made, absl::StrCat("--out=", out, ": the token was not used"));
+  }
+  const std::string trial = out + ".tmp";
+  const absl::Status writable = WriteFileAtomically(trial, "", 0600);
+  if (!writable.ok()) return Annotate(writable, absl::StrCat("--out=", out, ": the token was not used"));
+  if (unlink(trial.c_str()) != 0) return ErrnoStatus(errno, trial);
   const nlohmann::json body = {{"enrollmentToken", token}, {"agentName", name}, {"publicKey", ""}, {"sandbox", false}};
   LATTICE_ASSIGN_OR_RETURN(const std::string data,
                            server.Call("POST", "/api/v1/agent-isolation/register",

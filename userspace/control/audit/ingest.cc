@@ -204,6 +204,13 @@ absl::Status Ingest::Keep(nats::PullConsumer& consumer, const std::vector<nats::
   counters_.received += messages.size();
   for (const nats::Message& message : messages) counters_.redelivered += message.redelivered() ? 1 : 0;
   const IngestBatch batch = DecodeBatch(messages, options_);
+  if (!batch.rejects.empty()) {
+    if (const auto suppressed = reject_log_.Admit(RealClock().MonotonicNs())) {
+      LOG(WARNING) << "rejected " << batch.rejects.size() << " messages, kept raw: " << batch.rejects[0].reason << ", "
+                   << batch.rejects[0].detail << " (" << *suppressed
+                   << " more such batches); GET /api/v1/audit/rejects lists them";
+    }
+  }
   absl::Duration backoff = options_.min_backoff;
   absl::Time kept = absl::Now();
   while (true) {

@@ -98,6 +98,7 @@ class Ingest {
   const IngestOptions options_;
   IngestCounters counters_;
   RateLimit log_{absl::Seconds(30)};
+  RateLimit reject_log_{absl::Seconds(30)};
 
   mutable absl::Mutex mutex_;
   IngestState state_ ABSL_GUARDED_BY(mutex_);
