@@ -5,6 +5,7 @@
 
 #include <csignal>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "tests/fault/fault_test.h"
 #include "userspace/base/file.h"
@@ -38,7 +39,8 @@ class StorageFaultTest : public FaultTest {
   static std::vector<AuditRecord> RecordsIn(const std::string& folder) {
     std::vector<AuditRecord> records;
     for (const std::string& name : FolderEntries(folder)) {
-      if (name.find(".jsonl") == std::string::npos) continue;
+      // Not audit.jsonl.key and the like.
+      if (!absl::EndsWith(name, ".jsonl")) continue;
       const absl::StatusOr<std::string> text = ReadFile(folder + "/" + name);
       if (!text.ok()) continue;
       for (AuditRecord& record : ParseAuditLines(*text)) records.push_back(std::move(record));
