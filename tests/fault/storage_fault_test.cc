@@ -6,8 +6,8 @@
 #include <csignal>
 
 #include "absl/strings/match.h"
-#include "absl/time/clock.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "tests/fault/fault_test.h"
 #include "userspace/base/file.h"
 
@@ -103,8 +103,8 @@ class DropTest : public StorageFaultTest {
       const double lost = metrics.Sum("lattice_dp_audit_lost_total");
       return lost > 0 && lost + metrics.Sum("lattice_dp_audit_records_written_total") >= kFlows;
     }));
-    // The counter is ahead of the parked news by a write and a sync, and these of the ring's space. One that is killed in
-    // between finds the batch in the ring again and tells it a second time: too much, never too little.
+    // The counter is ahead of the parked news by a write and a sync, and these of the ring's space. One that is killed
+    // in between finds the batch in the ring again and tells it a second time: too much, never too little.
     absl::SleepFor(absl::Seconds(1));
   }
   void ExpectEachFlowIsStartedOrTold() {
