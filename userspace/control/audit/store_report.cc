@@ -32,9 +32,10 @@ struct Range {
 
 // 64-bit ends: nothing lies before or after.
 Range RangeOf(const FlowFilter& filter) {
-  constexpr int64_t kEnd = std::numeric_limits<int64_t>::max() / kHourNs * kHourNs;
-  const int64_t from = std::clamp(filter.from_ns.value_or(-kEnd), -kEnd, kEnd);
-  const int64_t to = std::clamp(filter.to_ns.value_or(kEnd), -kEnd, kEnd);
+  // No record is from before 1970; at the other end a bucket more still fits.
+  constexpr int64_t kEnd = (std::numeric_limits<int64_t>::max() / kHourNs - 1) * kHourNs;
+  const int64_t from = std::clamp<int64_t>(filter.from_ns.value_or(0), 0, kEnd);
+  const int64_t to = std::clamp<int64_t>(filter.to_ns.value_or(kEnd), 0, kEnd);
   // A minute that the range touches is in it.
   return {BucketOf(from, kMinuteNs), to >= kEnd ? kEnd : BucketOf(to + kMinuteNs - 1, kMinuteNs)};
 }

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <limits>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/escaping.h"
@@ -143,8 +144,11 @@ std::pair<std::string, std::string> NetworkKeys(const IpPrefix& prefix) {
 }
 
 int64_t BucketOf(int64_t time_ns, int64_t width_ns) {
+  constexpr int64_t kFirst = std::numeric_limits<int64_t>::min();
   const int64_t rest = time_ns % width_ns;
-  return time_ns - (rest < 0 ? rest + width_ns : rest);
+  const int64_t into = rest < 0 ? rest + width_ns : rest;
+  if (time_ns < kFirst + into) return kFirst / width_ns * width_ns;  // its begin can't be told: the first that can
+  return time_ns - into;
 }
 
 namespace {
