@@ -6,17 +6,13 @@
 
 #include <gflags/gflags.h>
 
-#include <cstdio>
-#include <cstdlib>
 #include <string>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
-#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
-#include "userspace/base/version.h"
+#include "userspace/base/daemon_flags.h"
 #include "userspace/datapath/options.h"
 #include "userspace/dp/exit_code.h"
 
@@ -101,13 +97,6 @@ DEFINE_string(admin_socket, "", "Unix socket of `lattice dp`, mode 0600. Empty: 
 DEFINE_string(seccomp, "enforce",
               "enforce | log | off: refuse system calls the daemon doesn't use, only log them, or neither.");
 
-DECLARE_bool(help);
-DECLARE_bool(version);
-
-namespace google {
-extern void (*gflags_exitfunc)(int);  // exported by libgflags, in no header of it
-}
-
 namespace lattice::dp {
 namespace {
 
@@ -160,13 +149,15 @@ DEFINE_validator(ingress_allow, &CollectIngressAllow);
 DEFINE_validator(cgroup, &CollectCgroup);
 DEFINE_validator(nats_url, &CollectNatsUrl);
 
-struct Group {
-  absl::string_view title;
-  std::vector<const char*> flags;
-};
-
-const std::vector<Group>& Groups() {
-  static const std::vector<Group> groups = {
+DaemonFlags CommandLine() {
+  DaemonFlags line;
+  line.program = "latticed-dp";
+  line.about =
+      "latticed-dp: lets only what the rules name pass an interface, and records every flow and denial.\n"
+      "With no allow rule nothing leaves the interface. Enforcement stays when the daemon ends;\n"
+      "`lattice dp detach --iface IFACE` removes it.\n\n"
+      "  latticed-dp --iface wg0 --egress-allow 10.42.0.10/32 --egress-allow 0.0.0.0/0:443\n\n";
+  line.groups = {
       {"What is enforced",
        {"iface", "egress_allow", "egress_deny", "egress_default_deny", "ingress_allow", "ingress_default_deny",
         "policy_file", "cgroup", "mode", "deny_loopback"}},
@@ -181,81 +172,20 @@ const std::vector<Group>& Groups() {
         "nats_tls_cert", "nats_tls_key", "nats_jetstream", "agent_token_file"}},
       {"Operation", {"metrics_addr", "admin_socket", "seccomp"}},
   };
-  return groups;
-}
-
-// `text` in lines of at most 100 columns, each after eight spaces.
-std::string Wrap(absl::string_view text) {
-  std::string out;
-  std::string line;
-  for (absl::string_view word : absl::StrSplit(text, ' ')) {
-    if (!line.empty() && line.size() + 1 + word.size() > 92) {
-      absl::StrAppend(&out, "        ", line, "\n");
-      line.clear();
-    }
-    absl::StrAppend(&line, line.empty() ? "" : " ", word);
-  }
-  absl::StrAppend(&out, "        ", line, "\n");
-  return out;
-}
-
-std::string HelpText() {
-  std::string out =
-      "latticed-dp: lets only what the rules name pass an interface, and records every flow and denial.\n"
-      "With no allow rule nothing leaves the interface. Enforcement stays when the daemon ends;\n"
-      "`lattice dp detach --iface IFACE` removes it.\n\n"
-      "  latticed-dp --iface wg0 --egress-allow 10.42.0.10/32 --egress-allow 0.0.0.0/0:443\n\n";
-  for (const Group& group : Groups()) {
-    absl::StrAppend(&out, group.title, ":\n");
-    for (const char* name : group.flags) {
-      const google::CommandLineFlagInfo info = google::GetCommandLineFlagInfoOrDie(name);
-      const std::string shown = info.default_value.empty() ? "" : absl::StrCat(" (default ", info.default_value, ")");
-      absl::StrAppend(&out, "  --", absl::StrReplaceAll(name, {{"_", "-"}}), shown, "\n", Wrap(info.description));
-    }
-    absl::StrAppend(&out, "\n");
-  }
-  absl::StrAppend(&out,
-                  "Durations: 500ms, 60s, 5m, 2h, 7d. Sizes: bytes, or with KiB, MiB, GiB.\n"
-                  "Log flags of glog work too, for example --v=1 and --minloglevel=1.\n"
-                  "Signals: HUP reads --policy-file again and reopens the audit file; TERM and INT stop the daemon.\n",
-                  ExitCodeHelp());
-  return out;
-}
-
-[[noreturn]] void ExitUsage(int) {
-  std::fputs("latticed-dp: `latticed-dp --help` lists the flags\n", stderr);
-  std::exit(kExitUsage);
-}
-
-void RefuseArguments(int argc, char** argv) {
-  if (argc < 2) return;
-  absl::FPrintF(stderr, "latticed-dp: \"%s\" is not a flag: all settings are flags, as in --iface wg0\n", argv[1]);
-  ExitUsage(kExitUsage);
+  line.notes = absl::StrCat(
+      "Durations: 500ms, 60s, 5m, 2h, 7d. Sizes: bytes, or with KiB, MiB, GiB.\n"
+      "Log flags of glog work too, for example --v=1 and --minloglevel=1.\n"
+      "Signals: HUP reads --policy-file again and reopens the audit file; TERM and INT stop the daemon.\n",
+      ExitCodeHelp());
+  line.example = "--iface wg0";
+  line.usage_exit_code = kExitUsage;
+  return line;
 }
 
 }  // namespace
 
 FlagValues ParseFlags(int argc, char** argv) {
-  // gflags has no flags of one letter.
-  static char help[] = "--help";
-  for (int i = 1; i < argc; ++i) {
-    if (absl::string_view(argv[i]) == "-h") argv[i] = help;
-  }
-  google::SetVersionString(VersionLine());
-  google::gflags_exitfunc = &ExitUsage;
-  google::ParseCommandLineNonHelpFlags(&argc, &argv, /*remove_flags=*/true);
-  google::gflags_exitfunc = &std::exit;
-  if (FLAGS_help) {
-    std::fputs(HelpText().c_str(), stdout);
-    std::exit(kExitOk);
-  }
-  if (FLAGS_version) {
-    absl::PrintF("%s\n", VersionLine());
-    std::exit(kExitOk);
-  }
-  google::HandleCommandLineHelpFlags();
-  RefuseArguments(argc, argv);
-
+  ParseDaemonFlags(argc, argv, CommandLine());
   FlagValues values;
   values.iface = FLAGS_iface;
   values.rules = GetCollected().rules;

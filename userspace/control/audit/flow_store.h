@@ -114,14 +114,16 @@ struct FlowPage {
 
 // How complete the answer is.
 struct Completeness {
-  int64_t watermark_ns = 0;  // the oldest of the newest stored times of all sources that were seen in the last hour
-  uint64_t gaps = 0;         // missing numbers that no loss event explains, over all sources
-  uint64_t lost = 0;         // records that loss events name
+  // Of the nodes that were heard of in the last hour, the oldest of their newest records; a node whose clock is more
+  // than an hour behind does not count. 0: none was heard of.
+  int64_t watermark_ns = 0;
+  uint64_t gaps = 0;  // missing numbers that no loss event explains, over all sources
+  uint64_t lost = 0;  // records that loss events name
 };
 
 struct TimelinePoint {
   int64_t minute_ns = 0;  // begin of the bucket
-  uint64_t allowed = 0;   // flows that began
+  uint64_t allowed = 0;   // flows that began; a flow whose start is not stored is not in it
   uint64_t denied = 0;    // denied attempts
   uint64_t bytes = 0;
 };
@@ -208,7 +210,8 @@ class FlowStore {
   virtual absl::StatusOr<Completeness> ReadCompleteness(absl::Time deadline) = 0;
 
   // From the per-minute roll-up; of the filter it knows from/to (whole minutes), agents, verdicts, protocols,
-  // ports and destinations: InvalidArgument for the rest. `buckets` at most, of at least a minute each.
+  // ports and destinations: InvalidArgument for the rest. `buckets` at most, of whole minutes each, or whole hours
+  // where they are longer than five minutes.
   virtual absl::StatusOr<std::vector<TimelinePoint>> Timeline(const FlowFilter& filter, size_t buckets,
                                                               absl::Time deadline) = 0;
   virtual absl::StatusOr<std::vector<TopEntry>> Top(const FlowFilter& filter, TopBy by, TopMetric metric, size_t limit,
@@ -223,8 +226,8 @@ class FlowStore {
   virtual absl::StatusOr<std::vector<Reject>> Rejects(size_t limit, absl::Time deadline) = 0;  // newest first
   virtual absl::StatusOr<std::vector<AgentSummary>> Agents(const FlowFilter& filter, absl::Time deadline) = 0;
 
-  // Deletes what is older than `before_ns`, in transactions of at most some thousand rows, until `deadline`.
-  // `archive`, if set, gets the events of each transaction before it commits; its error keeps them.
+  // Deletes what is older than `before_ns` and came in before it, in transactions of at most some thousand rows, until
+  // `deadline`. `archive`, if set, gets the events of each transaction before it commits; its error keeps them.
   virtual absl::StatusOr<RetentionReport> DeleteBefore(
       int64_t before_ns, const std::function<absl::Status(const std::vector<FlowEvent>&)>& archive,
       absl::Time deadline) = 0;

@@ -1,17 +1,13 @@
 // The flags of latticed. Each help text: unit, effect; the default is printed from the flag.
 #include <gflags/gflags.h>
 
-#include <cstdio>
 #include <cstdlib>
 #include <string>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
-#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
-#include "userspace/base/version.h"
+#include "userspace/base/daemon_flags.h"
 #include "userspace/control/server/options.h"
 
 DEFINE_string(data_dir, "", "Folder for database, keys, tokens and streams, as in /var/lib/lattice. Required.");
@@ -55,13 +51,6 @@ DEFINE_string(require_agent_auth, "auto",
 DEFINE_bool(approve_agents, false, "A new agent waits until an admin approves it.");
 DEFINE_bool(secure_cookie, false, "The dashboard is reached by https through a proxy: its cookie is for https only.");
 
-DECLARE_bool(help);
-DECLARE_bool(version);
-
-namespace google {
-extern void (*gflags_exitfunc)(int);  // exported by libgflags, in no header of it
-}
-
 namespace lattice::control {
 namespace {
 
@@ -77,13 +66,13 @@ bool CollectNatsUrl(const char*, const std::string& value) {
 }
 DEFINE_validator(nats_url, &CollectNatsUrl);
 
-struct Group {
-  const char* title;
-  std::vector<const char*> flags;
-};
-
-const std::vector<Group>& Groups() {
-  static const std::vector<Group> groups = {
+DaemonFlags CommandLine() {
+  DaemonFlags line;
+  line.program = "latticed";
+  line.about =
+      "latticed: the control plane of Lattice. Enrols agents, keeps audit records, serves API and dashboard.\n\n"
+      "  latticed --data-dir /var/lib/lattice\n\n";
+  line.groups = {
       {"Where", {"data_dir", "http_addr", "database"}},
       {"Own NATS", {"nats_addr", "nats_server_cert", "nats_server_key", "public_nats_url"}},
       {"NATS of others",
@@ -93,73 +82,19 @@ const std::vector<Group>& Groups() {
        {"stream_replicas", "stream_max_age", "stream_max_size", "retention", "archive_dir", "require_agent_auth"}},
       {"Agents", {"overlay_cidr", "approve_agents", "secure_cookie"}},
   };
-  return groups;
-}
-
-std::string Wrap(absl::string_view text) {
-  constexpr size_t kWidth = 90;
-  std::string out;
-  std::string line = "     ";
-  for (absl::string_view word : absl::StrSplit(text, ' ')) {
-    if (line.size() + 1 + word.size() > kWidth) {
-      absl::StrAppend(&out, line, "\n");
-      line = "     ";
-    }
-    absl::StrAppend(&line, " ", word);
-  }
-  return out + line + "\n";
-}
-
-std::string HelpText() {
-  std::string out =
-      "latticed: the control plane of Lattice. Enrols agents, keeps audit records, serves API and dashboard.\n\n"
-      "  latticed --data-dir /var/lib/lattice\n\n";
-  for (const Group& group : Groups()) {
-    absl::StrAppend(&out, group.title, ":\n");
-    for (const char* name : group.flags) {
-      const google::CommandLineFlagInfo info = google::GetCommandLineFlagInfoOrDie(name);
-      const std::string shown = info.default_value.empty() ? "" : absl::StrCat(" (default ", info.default_value, ")");
-      absl::StrAppend(&out, "  --", absl::StrReplaceAll(name, {{"_", "-"}}), shown, "\n", Wrap(info.description));
-    }
-    out += "\n";
-  }
-  out +=
+  line.notes =
       "Durations: 60s, 12h, 30d. Sizes: bytes, or with KiB, MiB, GiB.\n"
       "Written to the data folder, mode 0600: admin.token (for API, dashboard and `lattice`), nats.url (for agents).\n"
       "Log flags of glog work too, for example --v=1 and --minloglevel=1.\n"
       "Exit codes: 0 stopped in order, 1 a failure while running, 2 a flag is wrong, 3 it could not start.\n";
-  return out;
-}
-
-[[noreturn]] void ExitUsage(int) {
-  std::fputs("latticed: `latticed --help` lists the flags\n", stderr);
-  std::exit(2);
+  line.example = "--data-dir DIR";
+  return line;
 }
 
 }  // namespace
 
 FlagValues ParseFlags(int argc, char** argv) {
-  static char help[] = "--help";
-  for (int i = 1; i < argc; ++i) {
-    if (absl::string_view(argv[i]) == "-h") argv[i] = help;
-  }
-  google::SetVersionString(VersionLine());
-  google::gflags_exitfunc = &ExitUsage;
-  google::ParseCommandLineNonHelpFlags(&argc, &argv, /*remove_flags=*/true);
-  google::gflags_exitfunc = &std::exit;
-  if (FLAGS_help) {
-    std::fputs(HelpText().c_str(), stdout);
-    std::exit(0);
-  }
-  if (FLAGS_version) {
-    absl::PrintF("%s\n", VersionLine());
-    std::exit(0);
-  }
-  google::HandleCommandLineHelpFlags();
-  if (argc > 1) {
-    absl::FPrintF(stderr, "latticed: \"%s\" is not a flag: all settings are flags, as in --data-dir DIR\n", argv[1]);
-    ExitUsage(2);
-  }
+  ParseDaemonFlags(argc, argv, CommandLine());
   FlagValues values;
   values.data_dir = FLAGS_data_dir;
   values.http_addr = FLAGS_http_addr;
