@@ -6,6 +6,7 @@
 
 #include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
+#include "tests/testing/nats_client.h"
 
 namespace lattice::testing {
 namespace {
@@ -39,17 +40,7 @@ AuditStream::~AuditStream() = default;
 absl::StatusOr<std::unique_ptr<AuditStream>> AuditStream::Connect(const std::string& url,
                                                                   const std::string& tls_ca_file) {
   auto impl = std::make_unique<Impl>();
-  natsOptions* options = nullptr;
-  natsStatus status = natsOptions_Create(&options);
-  if (status == NATS_OK) status = natsOptions_SetURL(options, url.c_str());
-  if (status == NATS_OK) status = natsOptions_SetReconnectWait(options, 50);
-  if (status == NATS_OK) status = natsOptions_SetMaxReconnect(options, 10'000);
-  if (status == NATS_OK && !tls_ca_file.empty()) status = natsOptions_SetSecure(options, true);
-  if (status == NATS_OK && !tls_ca_file.empty()) {
-    status = natsOptions_LoadCATrustedCertificates(options, tls_ca_file.c_str());
-  }
-  if (status == NATS_OK) status = natsConnection_Connect(&impl->connection, options);
-  natsOptions_Destroy(options);
+  natsStatus status = ConnectNatsClient(url, tls_ca_file, &impl->connection);
   if (status == NATS_OK) status = natsConnection_JetStream(&impl->context, impl->connection, nullptr);
   if (status != NATS_OK) return Error(status, "connecting to JetStream");
   return absl::WrapUnique(new AuditStream(std::move(impl)));

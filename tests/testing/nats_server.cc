@@ -10,6 +10,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "tests/testing/nats_client.h"
 #include "tests/testing/wait_until.h"
 #include "userspace/base/file.h"
 #include "userspace/base/status.h"
@@ -135,17 +136,7 @@ absl::StatusOr<std::unique_ptr<NatsSubscriber>> NatsSubscriber::Subscribe(const 
                                                                           const std::string& subject,
                                                                           const std::string& tls_ca_file) {
   auto impl = std::make_unique<Impl>();
-  natsOptions* options = nullptr;
-  natsStatus status = natsOptions_Create(&options);
-  if (status == NATS_OK) status = natsOptions_SetURL(options, url.c_str());
-  if (status == NATS_OK) status = natsOptions_SetReconnectWait(options, 50);
-  if (status == NATS_OK) status = natsOptions_SetMaxReconnect(options, 10'000);
-  if (status == NATS_OK && !tls_ca_file.empty()) status = natsOptions_SetSecure(options, true);
-  if (status == NATS_OK && !tls_ca_file.empty()) {
-    status = natsOptions_LoadCATrustedCertificates(options, tls_ca_file.c_str());
-  }
-  if (status == NATS_OK) status = natsConnection_Connect(&impl->connection, options);
-  natsOptions_Destroy(options);
+  natsStatus status = ConnectNatsClient(url, tls_ca_file, &impl->connection);
   if (status == NATS_OK) status = natsConnection_SubscribeSync(&impl->subscription, impl->connection, subject.c_str());
   // The default would drop the 65,537th unread message.
   if (status == NATS_OK) status = natsSubscription_SetPendingLimits(impl->subscription, -1, -1);
