@@ -131,7 +131,7 @@ absl::Status NatsChild::Launch() {
   LATTICE_RETURN_IF_ERROR(WriteFileAtomically(
       config_path, Fill(kConfig, {options_.folder, options_.address, port, server_password_, agent_password_, tls}),
       0600));
-  // The files of an earlier one.
+  // The files of an earlier one. One that can't be removed does no harm: it has another pid in its name.
   std::error_code ignored;
   for (const auto& entry : std::filesystem::directory_iterator(options_.folder, ignored)) {
     if (entry.path().extension() == ".ports") std::filesystem::remove(entry.path(), ignored);
