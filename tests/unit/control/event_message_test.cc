@@ -189,6 +189,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadCase{"IdOfAnotherSeq", With("\"seq\":12", "\"seq\":13"), kMalformed, "another seq"},
         BadCase{"IdWithoutForm", With("\"eventId\":\"node-1:wg0/b00t/12\"", "\"eventId\":\"x\""), kMalformed,
                 "eventId"},
+        BadCase{"IdWithAZeroInFront", With("/12\"", "/012\""), kMalformed, "eventId"},
         BadCase{"SeqZero", absl::StrReplaceAll(Message(Record()), {{"/12\"", "/0\""}, {"\"seq\":12", "\"seq\":0"}}),
                 kMalformed, "eventId"},
         BadCase{"NewerVersion", With("\"v\":1", "\"v\":2"), absl::StatusCode::kFailedPrecondition, "update it"},

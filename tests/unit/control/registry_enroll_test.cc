@@ -230,6 +230,7 @@ INSTANTIATE_TEST_SUITE_P(
                       BadEnrollment{
                           "KeyWithoutPadding", {.name = "a", .public_key = Key(1).substr(0, 43)}, "publicKey"},
                       BadEnrollment{"EndpointWithoutPort", {.name = "a", .endpoint = "192.0.2.1"}, "endpoint"},
+                      BadEnrollment{"EndpointWithALineEnd", {.name = "a", .endpoint = "a.example:1\n"}, "endpoint"},
                       BadEnrollment{"EndpointOfAShell", {.name = "a", .endpoint = "$(id):1"}, "endpoint"},
                       BadEnrollment{"PortZero", {.name = "a", .port = 0}, "port"},
                       BadEnrollment{"LongHostName", {.name = "a", .hostname = std::string(129, 'h')}, "hostname"}),

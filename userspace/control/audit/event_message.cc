@@ -193,6 +193,8 @@ absl::Status CheckIdentity(FlowEvent& event) {
   if (node != event.node) return Bad("eventId", "names another node");
   if (static_cast<int64_t>(seq) != event.seq) return Bad("eventId", "names another seq");
   if (boot.size() > 128) return Bad("eventId", "the boot is too long");
+  // "…/01" would be a second record of number 1.
+  if (flow::EventId(node, boot, seq) != event.event_id) return Bad("eventId", "not written as node/boot/seq is");
   event.boot = std::move(boot);
   return absl::OkStatus();
 }

@@ -59,8 +59,12 @@ absl::Status CheckEndpoint(absl::string_view endpoint) {
       absl::StrCat("endpoint \"", absl::CHexEscape(endpoint.substr(0, 80)), "\": expected HOST:PORT or [IPV6]:PORT"));
   const size_t colon = endpoint.rfind(':');
   uint32_t port = 0;
-  if (colon == absl::string_view::npos || !absl::SimpleAtoi(endpoint.substr(colon + 1), &port)) return error;
-  if (port == 0 || port > 65535 || !absl::ascii_isdigit(static_cast<unsigned char>(endpoint[colon + 1]))) return error;
+  if (colon == absl::string_view::npos) return error;
+  const absl::string_view digits = endpoint.substr(colon + 1);
+  // SimpleAtoi takes blanks around the number, and signs.
+  const auto is_digit = [](char c) { return absl::ascii_isdigit(static_cast<unsigned char>(c)); };
+  if (!std::all_of(digits.begin(), digits.end(), is_digit) || !absl::SimpleAtoi(digits, &port)) return error;
+  if (port == 0 || port > 65535) return error;
   absl::string_view host = endpoint.substr(0, colon);
   if (absl::StartsWith(host, "[") && absl::EndsWith(host, "]")) {
     const absl::StatusOr<IpAddress> address = IpAddress::Parse(host.substr(1, host.size() - 2));

@@ -26,6 +26,8 @@ export function FlowDetails({ event, view, onClose }: Props) {
         </dd>
       </div>
     );
+  // A message leaves zeros out: a flow of less than a millisecond has lasted, too.
+  const lasted = event.event === "end" || event.event === "update";
   return (
     <aside class="drawer" aria-label="Details of the record">
       <header>
@@ -53,7 +55,7 @@ export function FlowDetails({ event, view, onClose }: Props) {
         {event.direction && item("Out", `${bytes(event.bytesOut)}, ${plural(event.packetsOut ?? 0, "packet")}`)}
         {event.direction && item("In", `${bytes(event.bytesIn)}, ${plural(event.packetsIn ?? 0, "packet")}`)}
         {item("Began", event.start && <Time value={event.start} now={0} millis />)}
-        {item("Duration", event.durationMs && duration(event.durationMs))}
+        {item("Duration", lasted && duration(event.durationMs ?? 0))}
         {item("Ended by", event.endReason !== "none" && event.endReason)}
         {item("Process", [event.comm, event.pid].filter(Boolean).join(" "))}
         {item("Cgroup", event.cgroup)}

@@ -82,7 +82,7 @@ function FlowRow({ event, now, index, selected, onOpen }: RowProps) {
         {endpoint(event.srcIp, event.srcPort)}
       </td>
       <td class="c-bytes num">{isFlow(event) && `${bytes(event.bytesOut)} / ${bytes(event.bytesIn)}`}</td>
-      <td class="c-time-spent num">{event.durationMs ? duration(event.durationMs) : ""}</td>
+      <td class="c-time-spent num">{event.event === "end" || event.event === "update" ? duration(event.durationMs ?? 0) : ""}</td>
       <td class="c-rule" title={reasonText(event.reason)}>
         {event.rule || <span class="muted">{event.reason === "none" ? "" : event.reason}</span>}
       </td>
