@@ -57,6 +57,32 @@ TEST_F(StartFaultTest, WithoutPrivilegesTheMissingCapabilityIsNamed) {
   EXPECT_EQ(Programs(TcxHook::kEgress), 0u);
 }
 
+// Refused and not warned of: who killed the daemon would find the interface open.
+TEST_F(StartFaultTest, AMountNamespaceThatWouldTakeThePinsWithItIsRefusedAndOneThatKeepsThemIsNot) {
+  const std::vector<std::string> doctor = {BinaryPath("lattice"), "dp", "doctor", "--pin-path=/sys/fs/bpf/lat-t-none"};
+  const auto run = [&](std::vector<std::string> words, const std::vector<std::string>& command) {
+    words.insert(words.end(), command.begin(), command.end());
+    return RunCommand(words);
+  };
+  LatticedDp dp(*ns_, {});
+  const CommandResult end = run({"ip", "netns", "exec", ns_->name()},
+                                {BinaryPath("latticed-dp"), "--iface=wg0", "--pin-path=" + dp.pin_path(),
+                                 "--admin-socket=" + dp.admin_socket(), "--audit-log=" + dp.audit_log()});
+  EXPECT_EQ(end.exit_code, kRefused) << end;
+  EXPECT_THAT(end.err, ::testing::AllOf(::testing::HasSubstr("would end with this process"),
+                                        ::testing::HasSubstr("nsenter --net=" + ns_->path() + " latticed-dp")));
+  EXPECT_EQ(Programs(TcxHook::kEgress), 0u);
+  EXPECT_NE(run({"ip", "netns", "exec", ns_->name()}, doctor).exit_code, 0);
+  // A bpffs of its own is no better than none; that of the host is good in any mount namespace.
+  const std::string net = "--net=" + ns_->path();
+  const CommandResult own =
+      run({"nsenter", net, "unshare", "-m", "sh", "-c", "mount -t bpf bpf /sys/fs/bpf && exec $*", "sh"}, doctor);
+  EXPECT_EQ(own.exit_code, 1) << own;
+  EXPECT_THAT(own.out, ::testing::HasSubstr("would end with this process"));
+  const CommandResult kept = run({"nsenter", net, "unshare", "-m"}, doctor);
+  EXPECT_EQ(kept.exit_code, 0) << kept;
+}
+
 TEST_F(StartFaultTest, ABadRuleIsNamedWithItsTextAndWhatWasExpected) {
   ExpectRefused({"--egress-allow=10.42.0.10/32", "--egress-allow=10.42.0.999/32"}, kUsage,
                 {"10.42.0.999/32", "--egress-allow"});

@@ -3,12 +3,16 @@
 #include <linux/magic.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 
 #include <filesystem>
+#include <set>
+#include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
 #include "userspace/base/file.h"
 #include "userspace/base/status.h"
 
@@ -28,6 +32,26 @@ absl::Status MountAt(const char* folder) {
         absl::StrFormat("mounting bpffs at %s needs CAP_SYS_ADMIN; or run: mount -t bpf bpf %s", folder, folder));
   }
   return ErrnoStatus(errno, absl::StrFormat("mounting bpffs at %s", folder));
+}
+
+// What a process has mounted: the mounts, of which no two namespaces share one, and their file systems.
+struct Mounts {
+  std::set<std::string> ids;
+  std::set<std::string> devices;  // "major:minor"
+};
+
+// proc(5), mountinfo. Everybody may read that of process 1, unlike the link to its namespace.
+Mounts ReadMounts(const char* process) {
+  Mounts mounts;
+  const absl::StatusOr<std::string> text = ReadFile(absl::StrFormat("/proc/%s/mountinfo", process));
+  if (!text.ok()) return mounts;
+  for (absl::string_view line : absl::StrSplit(*text, '\n')) {
+    const std::vector<absl::string_view> fields = absl::StrSplit(line, absl::MaxSplits(' ', 3));
+    if (fields.size() < 4) continue;
+    mounts.ids.emplace(fields[0]);
+    mounts.devices.emplace(fields[2]);
+  }
+  return mounts;
 }
 
 }  // namespace
@@ -62,6 +86,21 @@ absl::Status MountBpffsIfMissing(const std::string& pin_path) {
                         pin_path, kBpffs));
   }
   return MakeDirectories(path, 0700);
+}
+
+bool PinsEndWithMountNamespace(const std::string& pin_path) {
+  const Mounts first = ReadMounts("1");
+  const Mounts own = ReadMounts("self");
+  if (first.ids.empty() || own.ids.empty() || first.ids.count(*own.ids.begin()) > 0) return false;
+  const absl::StatusOr<bool> on_bpffs = IsOnBpffs(pin_path);
+  if (!on_bpffs.ok()) return false;
+  struct stat nearest;
+  std::filesystem::path path = std::filesystem::path(pin_path).lexically_normal();
+  while (stat(path.c_str(), &nearest) != 0) {
+    if (!path.has_relative_path()) return false;
+    path = path.parent_path();
+  }
+  return !*on_bpffs || first.devices.count(absl::StrFormat("%d:%d", major(nearest.st_dev), minor(nearest.st_dev))) == 0;
 }
 
 }  // namespace lattice::datapath

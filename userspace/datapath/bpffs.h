@@ -17,6 +17,11 @@ absl::StatusOr<bool> IsOnBpffs(const std::string& path);
 // PermissionDenied names CAP_SYS_ADMIN.
 absl::Status MountBpffsIfMissing(const std::string& pin_path);
 
+// Whether pins at `pin_path` go when the mount namespace of this process does, and enforcement with them: they are on a
+// bpffs, or would be on one made now, that process 1 does not have. So it is in `ip netns exec`. False where that can't
+// be told.
+bool PinsEndWithMountNamespace(const std::string& pin_path);
+
 }  // namespace lattice::datapath
 
 #endif  // USERSPACE_DATAPATH_BPFFS_H_

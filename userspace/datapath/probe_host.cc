@@ -1,6 +1,8 @@
 #include <linux/capability.h>
-#include <linux/magic.h>
-#include <sys/vfs.h>
+#include <sys/stat.h>
+
+#include <filesystem>
+#include <system_error>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_format.h"
@@ -14,9 +16,29 @@
 namespace lattice::datapath {
 namespace {
 
+// The path of this network namespace, if somebody named it.
+std::string NetNamespacePath() {
+  const absl::StatusOr<NetNamespace> netns = CurrentNetNamespace();
+  std::error_code error;  // no folder, no names
+  for (const auto& entry : std::filesystem::directory_iterator("/run/netns", error)) {
+    struct stat file;
+    if (netns.ok() && stat(entry.path().c_str(), &file) == 0 && file.st_ino == netns->inode) return entry.path();
+  }
+  return "/run/netns/NAME";
+}
+
 Check CheckBpffs(const Options& options) {
   const absl::StatusOr<bool> on_bpffs = IsOnBpffs(options.pin_path);
   if (!on_bpffs.ok()) return Fatal("bpffs", std::string(on_bpffs.status().message()), "choose another --pin-path");
+  // A warning would be read when enforcement has ended.
+  if (PinsEndWithMountNamespace(options.pin_path)) {
+    return Fatal("bpffs",
+                 absl::StrCat("pins at ", options.pin_path,
+                              ", and enforcement with them, would end with this process: it has a mount namespace of "
+                              "its own, as `ip netns exec` makes one, without the BPF file system of process 1"),
+                 absl::StrCat("start it by `nsenter --net=", NetNamespacePath(),
+                              " latticed-dp …`; in a container, mount the host's /sys/fs/bpf"));
+  }
   if (*on_bpffs) return Good("bpffs", absl::StrCat(options.pin_path, " is on a BPF file system"));
   const std::string detail = absl::StrCat("no BPF file system at ", options.pin_path);
   if (absl::StartsWith(options.pin_path, "/sys/fs/bpf/") && HasCapability(CAP_SYS_ADMIN)) {
