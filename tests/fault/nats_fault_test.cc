@@ -164,6 +164,7 @@ TEST_F(NatsLoginTest, ByTokenAtAServerFoundByName) {
 TEST_F(NatsFaultTest, RecordsOfTheTimeBeforeNatsIsThereArriveOnceItIs) {
   ASSERT_TRUE(server_->Stop().ok());
   ASSERT_NO_FATAL_FAILURE(StartPublishing());
+  EXPECT_THAT(dp_->log(), ::testing::HasSubstr("; publishing waits for NATS at " + server_->url()));
   Send("192.0.2.9", 1000, 10'000, 500);
   WaitForFile(500);
   EXPECT_EQ(Connected(), 0);
@@ -176,6 +177,30 @@ TEST_F(NatsFaultTest, RecordsOfTheTimeBeforeNatsIsThereArriveOnceItIs) {
   ExpectEveryRecordArrives();
   ExpectNoneTwice();
   EXPECT_TRUE(WaitUntil([&] { return dp_->Scrape().Sum("lattice_dp_spool_records") == 0; }));
+}
+
+TEST_F(NatsLoginTest, AHangupTakesTheTokenThatTheFileHoldsNow) {
+  // How many records of flows to `destination` came with each token.
+  const auto tokens = [&](const std::string& destination) {
+    std::map<std::string, int> count;
+    for (const StoredNatsMessage& message : stream_->Messages()) {
+      if (message.subject != kSubject) continue;
+      if (AuditRecord::Parse(message.payload)["dstIp"] == destination) ++count[message.agent_token];
+    }
+    return count;
+  };
+  using Counts = std::map<std::string, int>;
+  const std::string file = Secret("agent.token", "first.agent.token\n");
+  ASSERT_NO_FATAL_FAILURE(StartDp({"--egress-allow=192.0.2.0/24", "--nats-url=" + server_->url(),
+                                   "--flow-idle-timeout=1h", "--agent-token-file=" + file}));
+  Send("192.0.2.9", 1000, 10'000, 50);
+  EXPECT_TRUE(WaitUntil([&] { return tokens("192.0.2.9") == Counts{{"first.agent.token", 50}}; })) << dp_->log();
+
+  Secret("agent.token", "second.agent.token\n");
+  dp_->Signal(SIGHUP);
+  EXPECT_TRUE(dp_->WaitForLog("connecting to NATS anew"));
+  Send("192.0.2.10", 1000, 10'000, 50);
+  EXPECT_TRUE(WaitUntil([&] { return tokens("192.0.2.10") == Counts{{"second.agent.token", 50}}; })) << dp_->log();
 }
 
 TEST_F(NatsFaultTest, RecordsOfAnOutageArriveAfterIt) {

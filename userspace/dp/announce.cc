@@ -44,7 +44,9 @@ std::string EnforcementLine(const DaemonState& state, const std::vector<datapath
                                receipt.hash.substr(0, 12)));
   parts.push_back(absl::StrCat("records to ", state.options.audit.path));
   if (!state.options.nats.urls.empty()) {
-    parts.push_back(absl::StrCat("and to ", nats::RedactUrls(absl::StrJoin(state.options.nats.urls, ","))));
+    const bool connected = state.sink != nullptr && state.sink->is_connected();
+    parts.push_back(absl::StrCat(connected ? "publishing to " : "publishing waits for ", "NATS at ",
+                                 nats::RedactUrls(absl::StrJoin(state.options.nats.urls, ","))));
   }
   if (!state.metrics_address.empty())
     parts.push_back(absl::StrCat("metrics at http://", state.metrics_address, "/metrics"));

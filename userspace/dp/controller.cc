@@ -215,8 +215,16 @@ absl::Status Controller::MakePublisher() {
   publishing.on_loss = [this](const audit::Loss& loss) { state_.recorder->AddLoss(loss); };
   LATTICE_ASSIGN_OR_RETURN(state_.publisher, audit::Publisher::Create(audit::RealFileSystem(), RealClock(),
                                                                       *state_.sink, std::move(publishing)));
-  loop_->AddTimer(kNatsLogPeriod, [this] { state_.sink->LogEvents(); });
+  loop_->AddTimer(kNatsLogPeriod, [this] { WatchNats(); });
   return absl::OkStatus();
+}
+
+// The service manager's line says whether records are published.
+void Controller::WatchNats() {
+  state_.sink->LogEvents();
+  const bool connected = state_.sink->is_connected();
+  if (std::exchange(nats_connected_, connected) == connected) return;
+  NotifyStatus(EnforcementLine(state_, state_.datapath->Hooks()));
 }
 
 absl::Status Controller::StartThreads() {
@@ -252,6 +260,7 @@ void Controller::OnHangup() {
   NotifyReloading();
   const absl::Status reloaded = policy_->Reload();
   state_.recorder->Reopen();
+  if (state_.sink != nullptr) state_.sink->ReadSecretsAgain();
   NotifyReady(reloaded.ok() ? absl::StrCat("policy from ", state_.policy.source)
                             : absl::StrCat("reload refused: ", reloaded.message()));
 }

@@ -52,6 +52,7 @@ class Controller {
   absl::Status AddSignals();
   absl::Status Attach();
   absl::Status MakePublisher();
+  void WatchNats();
   absl::Status StartThreads();
   void TellGap();
   void OnHangup();
@@ -70,6 +71,7 @@ class Controller {
   EventLoop::TimerId metrics_retry_ = 0;          // while its port is in use
   std::unique_ptr<http::Server> admin_server_;
   std::unique_ptr<InterfaceWatch> watch_;
+  bool nats_connected_ = false;  // as the status line says
 };
 
 }  // namespace lattice::dp

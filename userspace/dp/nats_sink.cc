@@ -78,6 +78,11 @@ absl::StatusOr<bool> NatsSink::Holds(const audit::StoredAt& stored) {
 
 bool NatsSink::connected() {
   const auto connection = Connect();
+  // Asked between two batches: nothing is on its way that would have to be told again.
+  if (connection.ok() && read_again_.exchange(false)) {
+    LOG(INFO) << "connecting to NATS anew, with the token and the credentials that the files hold now";
+    (*connection)->Renew();
+  }
   return connection.ok() && (*connection)->connected();
 }
 

@@ -42,6 +42,10 @@ class NatsSink : public audit::MessageSink {
   std::vector<audit::Refused> TakeRefused() override;
   absl::StatusOr<bool> Holds(const audit::StoredAt& stored) override;
 
+  // Connects anew before the next message, with what the agent token's and the credentials' files hold then. Any
+  // thread.
+  void ReadSecretsAgain() { read_again_ = true; }
+
   bool is_connected() const;
   std::string server() const;  // empty when not connected
   // Why nothing is published: no connection, no stream. Empty when all is well, or before the first try.
@@ -63,6 +67,7 @@ class NatsSink : public audit::MessageSink {
   std::unique_ptr<nats::JetStreamPublisher> jetstream_;  // null over core NATS; read by others under mutex_
   absl::Status create_error_ ABSL_GUARDED_BY(mutex_);
   std::optional<int64_t> tried_ns_;
+  std::atomic<bool> read_again_{false};
   std::string last_error_ ABSL_GUARDED_BY(mutex_);
   std::string stream_error_ ABSL_GUARDED_BY(mutex_);  // of the last Begin()
 };

@@ -246,6 +246,10 @@ uint64_t Connection::reconnects() const {
   return impl_->reconnects();
 }
 
+void Connection::Renew() {
+  if (const std::shared_ptr<Session> now = session(); now != nullptr) now->Close();
+}
+
 std::shared_ptr<Session> Connection::session() const {
   return impl_->current();
 }

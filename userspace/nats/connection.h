@@ -91,6 +91,10 @@ class Connection {
   // `timeout`: not yet, call again.
   absl::Status Flush(absl::Duration timeout);
 
+  // Ends the connection; the next one is made at once and by what the credential files hold then. On the thread of
+  // Publish.
+  void Renew();
+
   // This and the next as of the last opening or end of a connection. They never wait for the library or a socket.
   bool connected() const;
   // "nats://host:port" of the server, redacted; empty when not connected.
