@@ -16,7 +16,9 @@ namespace {
 
 using nlohmann::json;
 using ::testing::AllOf;
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
+using ::testing::MatchesRegex;
 using ::testing::Not;
 using ::testing::SizeIs;
 
@@ -67,8 +69,12 @@ TEST_F(AuditCli, QueryShowsRecordsInOrderAndByFilter) {
   std::set<std::string> ids;
   for (const std::string& line : Lines(as_json.out)) ids.insert(json::parse(line)["eventId"].get<std::string>());
   EXPECT_THAT(ids, SizeIs(20));
-  EXPECT_EQ(Audit({"query", "--agent=nobody"}).out, "");
-  EXPECT_EQ(Audit({"query", "--agent=nobody"}).exit_code, 0);
+  for (const char* command : {"query", "export"}) {
+    const CommandResult nobody = Audit({command, "--agent=nobody", "--port=443"});
+    EXPECT_EQ(nobody.exit_code, 0) << nobody;
+    EXPECT_EQ(nobody.out, "");
+    EXPECT_THAT(nobody.err, MatchesRegex("lattice: no record fits --from=-(1|24)h --agent=nobody --port=443\n"));
+  }
 }
 
 TEST_F(AuditCli, TailShowsWhatComesAndEndsAfterItsCount) {
@@ -93,10 +99,12 @@ TEST_F(AuditCli, TopAddsUp) {
   const std::vector<std::string> lines = Lines(by_flows.out);
   ASSERT_GE(lines.size(), 2u) << by_flows;
   EXPECT_THAT(lines[1], AllOf(HasSubstr("10.42.0.10"), HasSubstr("20"))) << by_flows.out;
-  EXPECT_THAT(Audit({"top", "--by=port", "--metric=denied", "--rows=1"}).out, HasSubstr("8443"));
+  EXPECT_THAT(lines[0], MatchesRegex("dst +FLOWS +BYTES +DENIED"));
+  EXPECT_THAT(Audit({"top", "--by=port", "--metric=denied", "--rows=1"}).out, MatchesRegex("port +DENIED\n8443 +1\n"));
+  EXPECT_THAT(Audit({"top", "--by=port", "--verdict=drop"}).out, AllOf(HasSubstr("8443"), Not(HasSubstr("7000"))));
   const json data = json::parse(Audit({"top", "--by=agent", "--json"}).out);
   EXPECT_EQ(data["list"][0]["key"], "agent-001");
-  EXPECT_EQ(Audit({"top", "--agent=nobody"}).out, "nothing in that time\n");
+  EXPECT_EQ(Audit({"top", "--agent=nobody"}).err, "lattice: no record fits --from=-1h --agent=nobody\n");
 }
 
 TEST_F(AuditCli, AnExportHasTheRowsOfTheApi) {
@@ -171,13 +179,49 @@ TEST_F(AuditCli, VerifySeesACutThatTheFilesAloneDoNotShow) {
   EXPECT_EQ(Bare({"verify", log}).exit_code, 0);
   const CommandResult cut = Audit({"verify", log});
   EXPECT_EQ(cut.exit_code, 1) << cut;
+  // As the other commands: by the environment alone.
+  const CommandResult by_environment = RunCommand(node().Inside(
+      {"env", "LATTICE_SERVER_URL=" + server_->url(), "LATTICE_API_TOKEN_FILE=" + server_->File("admin.token"),
+       BinaryPath("lattice"), "audit", "verify", log}));
+  EXPECT_EQ(by_environment.exit_code, 1) << by_environment;
+  EXPECT_EQ(by_environment.out, cut.out);
+}
+
+// A writer whose token is of another agent: what it sends comes in and is not taken.
+TEST_F(AuditCli, ReconcileTellsRejectedFromMissingAndRejectsNamesThem) {
+  EXPECT_EQ(Audit({"rejects"}).out, "no message was rejected\n");
+  token_ = server_->EnrollToFile("agent-002");
+  ASSERT_FALSE(token_.empty());
+  ASSERT_NO_FATAL_FAILURE(StartPublishing({"--egress-allow=10.42.0.10/32"}));
+  ASSERT_TRUE(WaitUntil([&] { return dp_->Scrape().Sum("lattice_dp_spool_records") == 0; }));
+  ASSERT_EQ(dp_->Stop(), 0);
+  const size_t written = dp_->Records().size();
+  const std::string log = "--audit-log=" + dp_->audit_log();
+  const auto rejects = [&] { return server_->Get("/api/v1/audit/rejects?limit=1000")["data"]["list"]; };
+  // The head that the stop sends is one more.
+  ASSERT_TRUE(WaitUntil([&] { return rejects().size() > written; })) << rejects();
+  const CommandResult rejected = Audit({"reconcile", log});
+  EXPECT_EQ(rejected.exit_code, 1) << rejected;
+  EXPECT_THAT(rejected.out,
+              AllOf(HasSubstr("REJECTED"), HasSubstr(absl::StrCat("rejected: ", dp_->Records()[0]["node"])),
+                    HasSubstr(absl::StrCat(" from 1 on, agent_mismatch: ")), Not(HasSubstr("missing:"))))
+      << rejected;
+  const std::vector<std::string> row = absl::StrSplit(Lines(rejected.out)[1], ' ', absl::SkipEmpty());
+  const std::string all = absl::StrCat(written);
+  EXPECT_EQ(std::vector<std::string>(row.begin() + 2, row.end()),
+            (std::vector<std::string>{all, "0", "0", all, "0"}))  // here, stored, waiting, rejected, missing
+      << rejected.out;
+  const CommandResult listed = Audit({"rejects", "--limit=1000"});
+  EXPECT_EQ(listed.exit_code, 0) << listed;
+  for (const AuditRecord& record : dp_->Records()) EXPECT_THAT(listed.out, HasSubstr(record["eventId"] + " "));
+  EXPECT_EQ(json::parse(Audit({"rejects", "--json"}).out)["list"][0]["reason"], "agent_mismatch");
 }
 
 TEST_F(AuditCli, AWrongTokenAddressOrWordIsNamed) {
   const std::string url = "--server-url=" + server_->url();
   const std::string bad = server_->File("bad.token");
   ASSERT_TRUE(WriteFileAtomically(bad, "x.y.z\n", 0600).ok());
-  for (const char* command : {"query", "export", "top", "tail"}) {
+  for (const char* command : {"query", "export", "top", "tail", "rejects"}) {
     const CommandResult none = Bare({command, url, "--api-token-file=/nowhere/token"});
     EXPECT_EQ(none.exit_code, 1) << none;
     EXPECT_THAT(none.err, AllOf(HasSubstr("--api-token-file=/nowhere/token"), HasSubstr("admin.token"))) << none;
@@ -205,6 +249,7 @@ TEST_F(AuditCli, AWrongTokenAddressOrWordIsNamed) {
     const CommandResult wrong = Audit(words);
     EXPECT_EQ(wrong.exit_code, 2) << wrong;
     EXPECT_THAT(wrong.err, HasSubstr(error)) << wrong;
+    EXPECT_THAT(wrong.err, EndsWith("\nsee `lattice audit " + words[0] + " --help`\n")) << wrong;
     EXPECT_EQ(wrong.out, "") << wrong;
   }
   const CommandResult unknown = Audit({"frobnicate"});

@@ -4,12 +4,8 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "absl/strings/ascii.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 #include "userspace/audit/signing.h"
-#include "userspace/base/file.h"
 #include "userspace/base/status.h"
 #include "userspace/http/client.h"
 
@@ -31,13 +27,12 @@ uint64_t Number(const Json& object, const char* key) {
   return found != object.end() && found->is_number_unsigned() ? found->get<uint64_t>() : 0;
 }
 
-// data.list of {code, msg, data}.
 absl::StatusOr<Json> ListOf(absl::string_view text, absl::string_view what) {
   const Json json = Json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
-  const bool answer = json.is_object() && json.contains("data") && json["data"].is_object() &&
-                      json["data"].contains("list") && json["data"]["list"].is_array();
-  if (!answer) return absl::InternalError(absl::StrCat("the control plane's answer for ", what, " has no data.list"));
-  return json["data"]["list"];
+  if (!json.is_object() || !json.contains("list") || !json["list"].is_array()) {
+    return absl::InternalError(absl::StrCat("the control plane's answer for ", what, " has no list"));
+  }
+  return json["list"];
 }
 
 // A line that names boot, number and hash.
@@ -50,17 +45,6 @@ absl::StatusOr<audit::KnownLine> LineOf(const Json& object) {
     return absl::InternalError("the control plane has a head without boot, seq, h or ts");
   }
   return line;
-}
-
-absl::StatusOr<std::string> Get(const http::Client& client, const std::string& target) {
-  LATTICE_ASSIGN_OR_RETURN(const http::ClientResponse answer, client.Get(target));
-  const absl::Status status = http::StatusOf(answer);
-  if (status.ok()) return answer.body;
-  const Json json = Json::parse(answer.body, nullptr, /*allow_exceptions=*/false);
-  const std::string message = json.is_object() ? Text(json, "msg") : "";
-  std::string text = absl::StrCat(client.address(), target, ": ", message.empty() ? status.message() : message);
-  if (answer.status == 401) absl::StrAppend(&text, "; give a valid token by --api-token-file");
-  return absl::Status(status.code(), text);
 }
 
 }  // namespace
@@ -98,18 +82,11 @@ absl::StatusOr<Evidence> ParseEvidence(absl::string_view node, absl::string_view
   return evidence;
 }
 
-absl::StatusOr<Evidence> FetchEvidence(const std::string& server_url, const std::string& token_file,
-                                       absl::string_view node) {
-  http::ClientOptions options{.timeout = absl::Seconds(30)};
-  if (!token_file.empty()) {
-    LATTICE_ASSIGN_OR_RETURN(const std::string token, ReadFile(token_file));
-    options.headers.push_back({"Authorization", absl::StrCat("Bearer ", absl::StripAsciiWhitespace(token))});
-  }
-  const http::Client client(std::string(absl::StripSuffix(server_url, "/")), options);
-  LATTICE_ASSIGN_OR_RETURN(const std::string sources, Get(client, "/api/v1/audit/sources"));
+absl::StatusOr<Evidence> FetchEvidence(const ServerClient& server, absl::string_view node) {
+  LATTICE_ASSIGN_OR_RETURN(const std::string sources, server.Get("/api/v1/audit/sources"));
   LATTICE_ASSIGN_OR_RETURN(
       const std::string digests,
-      Get(client, absl::StrCat("/api/v1/audit/digests?limit=", kMostDigests, "&node=", http::EscapeQuery(node))));
+      server.Get(absl::StrCat("/api/v1/audit/digests?limit=", kMostDigests, "&node=", http::EscapeQuery(node))));
   return ParseEvidence(node, sources, digests);
 }
 

@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "tools/lattice/server_client.h"
 #include "userspace/audit/verify.h"
 
 namespace lattice::cli {
@@ -25,14 +26,13 @@ struct Evidence {
   std::vector<std::string> public_keys;  // raw, each once, the first seen first
 };
 
-// From the answers of GET /api/v1/audit/sources and …/digests; what is of other nodes is left out. Internal: no such
+// From the data of GET /api/v1/audit/sources and …/digests; what is of other nodes is left out. Internal: no such
 // answer.
 absl::StatusOr<Evidence> ParseEvidence(absl::string_view node, absl::string_view sources_json,
                                        absl::string_view digests_json);
 
-// Asks the control plane. Errors name the address; Unauthenticated names --api-token-file.
-absl::StatusOr<Evidence> FetchEvidence(const std::string& server_url, const std::string& token_file,
-                                       absl::string_view node);
+// Asks the control plane.
+absl::StatusOr<Evidence> FetchEvidence(const ServerClient& server, absl::string_view node);
 
 }  // namespace lattice::cli
 

@@ -2,7 +2,10 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
+#include <vector>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -75,6 +78,7 @@ ExitCode RunAuditQuery(const Words& words) {
     if (!line.ok()) return Fail(line.status());
     absl::PrintF("%s", *line);
   }
+  if (list->empty()) query.PrintNothingFits();
   PrintCompleteness(page);
   return kOk;
 }
@@ -90,13 +94,16 @@ ExitCode RunAuditExport(const Words& words) {
     return Fail(absl::InvalidArgumentError(absl::StrCat("--format=", format, ": expected ndjson or csv")));
   }
   bool written = true;
+  uint64_t lines = 0;
   const absl::Status done = server.ForEachLine(
       absl::StrCat(kFlows, "?", query.ToString(), "&order=asc&format=", format), [&](absl::string_view line) {
+        ++lines;
         written = std::fwrite(line.data(), 1, line.size(), stdout) == line.size() && std::fputc('\n', stdout) != EOF;
         return written;
       });
   if (!done.ok()) return Fail(absl::Status(done.code(), absl::StrCat("the export is not complete: ", done.message())));
   if (!written || std::fflush(stdout) != 0) return Fail(absl::DataLossError("the export can't be written"));
+  if (lines == (format == "csv" ? 1 : 0)) query.PrintNothingFits();
   return kOk;
 }
 
@@ -134,31 +141,42 @@ ExitCode RunAuditTop(const Words& words) {
   ServerClient server(args, ServerClient::Login::kToken);
   const std::string& by = args.Text("by", "dst", "KEY", "dst, agent, port or rule.");
   const std::string& metric = args.Text("metric", "bytes", "WORD", "bytes, flows or denied.");
-  const std::string& from = args.Text("from", "-1h", "TIME", "From then on: RFC 3339, or before now like -1h, -7d.");
-  const std::string& to = args.Text("to", "", "TIME", "Before then.");
-  const std::string& agent = args.Text("agent", "", "NAME", "Of this agent only.");
+  const FlowQuery query(args, FlowQuery::Range::kSummary);
   const uint64_t& rows = args.Number("rows", 20, "Rows at most.");
   const bool& json = args.Switch("json", "Print JSON.");
   ExitCode code = kOk;
   if (!Begin(args, server, words, &code)) return code;
-  std::string target = absl::StrCat(kFlows, "/top?by=", http::EscapeQuery(by), "&metric=", http::EscapeQuery(metric),
-                                    "&from=", http::EscapeQuery(from), "&limit=", rows);
-  if (!to.empty()) absl::StrAppend(&target, "&to=", http::EscapeQuery(to));
-  if (!agent.empty()) absl::StrAppend(&target, "&agentName=", http::EscapeQuery(agent));
-  const absl::StatusOr<std::string> data = server.Get(target);
+  const absl::StatusOr<std::string> data =
+      server.Get(absl::StrCat(kFlows, "/top?by=", http::EscapeQuery(by), "&metric=", http::EscapeQuery(metric), "&",
+                              query.ToString(), "&limit=", rows));
   if (!data.ok()) return Fail(data.status());
   if (json) {
     absl::PrintF("%s\n", *data);
     return kOk;
   }
   const auto answer = nlohmann::json::parse(*data, nullptr, /*allow_exceptions=*/false);
-  Table table({by, ">BYTES", ">FLOWS", ">DENIED"});
   if (!answer.is_object() || !answer.contains("list")) return Fail(absl::InternalError("the answer has no list"));
-  for (const auto& entry : answer["list"]) {
-    table.Row({Printable(entry.value("key", "")), HumanBytes(entry.value("bytes", uint64_t{0})),
-               HumanCount(entry.value("flows", uint64_t{0})), HumanCount(entry.value("denied", uint64_t{0}))});
+  // What it is ordered by comes first; of what was denied there is nothing else to say.
+  std::vector<std::string> columns = {metric};
+  for (const char* other : {"bytes", "flows", "denied"}) {
+    if (metric != "denied" && metric != other) columns.emplace_back(other);
   }
-  absl::PrintF("%s", table.empty() ? "nothing in that time\n" : table.ToString());
+  std::vector<std::string> heads = {by};
+  for (const std::string& column : columns) heads.push_back(absl::StrCat(">", absl::AsciiStrToUpper(column)));
+  Table table(std::move(heads));
+  for (const auto& entry : answer["list"]) {
+    std::vector<std::string> cells = {Printable(entry.value("key", ""))};
+    for (const std::string& column : columns) {
+      const uint64_t value = entry.value(column, uint64_t{0});
+      cells.push_back(column == "bytes" ? HumanBytes(value) : HumanCount(value));
+    }
+    table.Row(std::move(cells));
+  }
+  if (table.empty()) {
+    query.PrintNothingFits();
+  } else {
+    absl::PrintF("%s", table.ToString());
+  }
   return kOk;
 }
 

@@ -14,10 +14,12 @@
 #include "tools/lattice/event_line.h"
 #include "tools/lattice/format.h"
 #include "tools/lattice/progress.h"
+#include "tools/lattice/rejects.h"
 #include "tools/lattice/server_client.h"
 #include "userspace/audit/decoder.h"
 #include "userspace/audit/reader.h"
 #include "userspace/audit/segment.h"
+#include "userspace/base/plural.h"
 #include "userspace/base/status.h"
 #include "userspace/http/client.h"
 
@@ -65,8 +67,9 @@ absl::StatusOr<Local> ReadLocal(const std::string& path) {
 }
 
 struct Remote {
-  Range known;              // first and last number that came in
-  std::vector<Range> gaps;  // numbers between them that did not
+  Range known;                                  // first and last number that was stored
+  std::vector<Range> gaps;                      // numbers between them that were not
+  std::map<uint64_t, RejectedMessage> rejects;  // by number; a number may be stored besides
 };
 
 absl::StatusOr<nlohmann::json> List(const ServerClient& server, const std::string& target) {
@@ -83,7 +86,7 @@ absl::StatusOr<std::map<Key, Remote>> ReadRemote(const ServerClient& server, con
   LATTICE_ASSIGN_OR_RETURN(const nlohmann::json sources, List(server, "/api/v1/audit/sources"));
   for (const auto& source : sources) {
     const Key key(source.value("node", ""), source.value("boot", ""));
-    if (local.count(key) == 0) continue;
+    if (!local.contains(key)) continue;
     Remote& one = remote[key];
     one.known = {source.value("firstSeq", uint64_t{0}), source.value("lastSeq", uint64_t{0})};
     LATTICE_ASSIGN_OR_RETURN(const nlohmann::json gaps,
@@ -96,6 +99,11 @@ absl::StatusOr<std::map<Key, Remote>> ReadRemote(const ServerClient& server, con
     for (const auto& gap : gaps) {
       one.gaps.push_back({gap.value("firstSeq", uint64_t{0}), gap.value("lastSeq", uint64_t{0})});
     }
+  }
+  LATTICE_ASSIGN_OR_RETURN(const std::vector<RejectedMessage> rejects, ReadRejects(server, kMaxRejects));
+  for (const RejectedMessage& reject : rejects) {
+    const Key key(reject.node, reject.boot);
+    if (local.contains(key)) remote[key].rejects.emplace(reject.seq, reject);
   }
   return remote;
 }
@@ -113,22 +121,47 @@ struct Verdict {
   uint64_t local = 0;
   uint64_t waiting = 0;  // newer than what came in: not published yet
   std::vector<Range> missing;
+  std::vector<RejectedMessage> rejected;  // of numbers that are not stored
 };
+
+// Splits `absent`, numbers that are not stored: what was rejected goes to the verdict, the rest is returned.
+std::vector<Range> WithoutRejected(Range absent, const Remote& remote, Verdict& verdict) {
+  std::vector<Range> rest;
+  const auto end = remote.rejects.upper_bound(absent.last);
+  for (auto reject = remote.rejects.lower_bound(absent.first); Size(absent) > 0 && reject != end; ++reject) {
+    verdict.rejected.push_back(reject->second);
+    if (reject->first > absent.first) rest.push_back({absent.first, reject->first - 1});
+    absent.first = reject->first + 1;
+  }
+  if (Size(absent) > 0) rest.push_back(absent);
+  return rest;
+}
 
 Verdict Compare(const std::vector<Range>& ranges, const Remote& remote) {
   Verdict verdict;
+  const auto miss = [&](const Range& absent) {
+    for (const Range& part : WithoutRejected(absent, remote, verdict)) verdict.missing.push_back(part);
+  };
   for (const Range& range : ranges) {
     verdict.local += Size(range);
-    verdict.waiting += Size(Cut(range, remote.known.last + 1, UINT64_MAX));
-    for (const Range& gap : remote.gaps) {
-      if (const Range part = Cut(range, gap.first, gap.last); Size(part) > 0) verdict.missing.push_back(part);
-    }
-    if (remote.known.first > 0) {
-      const Range before = Cut(range, 1, remote.known.first - 1);
-      if (Size(before) > 0) verdict.missing.push_back(before);
-    }
+    const Range newer = Cut(range, remote.known.last + 1, UINT64_MAX);
+    for (const Range& part : WithoutRejected(newer, remote, verdict)) verdict.waiting += Size(part);
+    for (const Range& gap : remote.gaps) miss(Cut(range, gap.first, gap.last));
+    if (remote.known.first > 0) miss(Cut(range, 1, remote.known.first - 1));
   }
   return verdict;
+}
+
+// One line a reason.
+void AppendRejected(const Key& key, const Verdict& verdict, std::vector<std::string>& lines) {
+  std::map<std::string, std::vector<const RejectedMessage*>> by_reason;
+  for (const RejectedMessage& reject : verdict.rejected) by_reason[reject.reason].push_back(&reject);
+  for (const auto& [reason, rejects] : by_reason) {
+    lines.push_back(absl::StrCat("rejected: ", Printable(key.first), "/", Printable(key.second), " ",
+                                 Plural(rejects.size(), "record"), " from ", rejects.front()->seq, " on, ",
+                                 Printable(reason), ": ", Printable(rejects.front()->detail),
+                                 "; see lattice audit rejects\n"));
+  }
 }
 
 }  // namespace
@@ -137,7 +170,7 @@ ExitCode RunAuditReconcile(const Words& words) {
   Args args(
       "lattice audit reconcile",
       "Compares a node's audit files with what the control plane has: every record that is here should be there.\n"
-      "Exit code 0: it is; 1: some are missing or still on their way.");
+      "Exit code 0: it is; 1: some are missing, were rejected, or are still on their way.");
   ServerClient server(args, ServerClient::Login::kToken);
   const std::string& given =
       args.Text("audit-log", "", "FILE", "The audit file; its segments are beside it. Default: the only one.");
@@ -154,7 +187,7 @@ ExitCode RunAuditReconcile(const Words& words) {
   const absl::StatusOr<std::map<Key, Remote>> remote = ReadRemote(server, *local);
   if (!remote.ok()) return Fail(remote.status());
 
-  Table table({"NODE", "BOOT", ">HERE", ">STORED", ">WAITING", ">MISSING"});
+  Table table({"NODE", "BOOT", ">HERE", ">STORED", ">WAITING", ">REJECTED", ">MISSING"});
   std::vector<std::string> lines;
   bool complete = true;
   for (const auto& [key, ranges] : *local) {
@@ -166,10 +199,12 @@ ExitCode RunAuditReconcile(const Words& words) {
       lines.push_back(absl::StrCat("missing: ", Printable(key.first), "/", Printable(key.second), " ", range.first,
                                    " to ", range.last, "\n"));
     }
-    complete = complete && missing == 0 && verdict.waiting == 0;
+    AppendRejected(key, verdict, lines);
+    const uint64_t rejected = verdict.rejected.size();
+    complete = complete && missing + rejected + verdict.waiting == 0;
     table.Row({Printable(key.first), Printable(key.second), HumanCount(verdict.local),
-               HumanCount(verdict.local - verdict.waiting - missing), HumanCount(verdict.waiting),
-               HumanCount(missing)});
+               HumanCount(verdict.local - verdict.waiting - rejected - missing), HumanCount(verdict.waiting),
+               HumanCount(rejected), HumanCount(missing)});
   }
   absl::PrintF("%s", table.ToString());
   for (const std::string& line : lines) absl::PrintF("%s", line);

@@ -17,6 +17,7 @@
 #include "tools/lattice/event_line.h"
 #include "tools/lattice/format.h"
 #include "tools/lattice/progress.h"
+#include "tools/lattice/server_client.h"
 #include "userspace/audit/decoder.h"
 #include "userspace/audit/digest.h"
 #include "userspace/audit/segment.h"
@@ -31,8 +32,6 @@ namespace {
 struct Settings {
   std::string audit_log;
   std::string public_key;  // file or base64
-  std::string server_url;
-  std::string token_file;
 };
 
 struct Result {
@@ -49,7 +48,7 @@ struct Result {
 absl::StatusOr<std::string> GivenKey(const std::string& text) {
   if (absl::StatusOr<std::string> key = audit::ParsePublicKey(text); key.ok()) return key;
   const absl::StatusOr<std::string> content = ReadFile(text, 16 << 10);
-  const absl::StatusOr<std::string> key = content.ok() ? audit::ParsePublicKey(*content) : content.status();
+  absl::StatusOr<std::string> key = content.ok() ? audit::ParsePublicKey(*content) : content.status();
   if (!key.ok()) {
     return absl::InvalidArgumentError(
         absl::StrCat("--public-key=", text, ": neither base64 nor a file with a key: ", key.status().message()));
@@ -130,7 +129,7 @@ absl::StatusOr<audit::VerifyReport> VerifyFiles(const std::string& audit_log, au
   return report;
 }
 
-absl::StatusOr<Result> Verify(const Settings& settings) {
+absl::StatusOr<Result> Verify(const Settings& settings, const ServerClient& server) {
   Result result{.audit_log = settings.audit_log};
   if (result.audit_log.empty()) {
     LATTICE_ASSIGN_OR_RETURN(result.audit_log, DefaultAuditLog());
@@ -144,8 +143,8 @@ absl::StatusOr<Result> Verify(const Settings& settings) {
   }
   // First the evidence: the file may only grow meanwhile.
   std::optional<Evidence> evidence;
-  if (!settings.server_url.empty()) {
-    LATTICE_ASSIGN_OR_RETURN(evidence, FetchEvidence(settings.server_url, settings.token_file, result.node));
+  if (server.wanted()) {
+    LATTICE_ASSIGN_OR_RETURN(evidence, FetchEvidence(server, result.node));
     result.asked_server = true;
   }
   LATTICE_RETURN_IF_ERROR(ChooseKey(settings, evidence, result));
@@ -228,26 +227,23 @@ std::string Render(const Result& result) {
 
 ExitCode RunAuditVerify(const Words& words) {
   Args args("lattice audit verify", "Checks whether lines of the audit files were changed, removed, added or cut off.");
+  ServerClient server(args, ServerClient::Login::kOptional);
   const std::string& audit_log =
       args.Text("audit-log", "", "PATH", "The live audit file; its segments are beside it. Default: the only one.");
   const std::string& public_key =
       args.Text("public-key", "", "KEY", "Base64 or file of the key that must have signed the digests.");
-  const std::string& server_url =
-      args.Text("server-url", "", "URL", "Compare with what this control plane saw (http://HOST:PORT).");
-  const std::string& token_file = args.Text("api-token-file", "", "FILE", "File with the token for the control plane.");
   const bool& json = args.Switch("json", "Print JSON.");
   args.Note(
-      "Only a comparison with the control plane shows that the end was cut off or that everything was made anew.\n"
+      "Only a comparison with the control plane shows that the end was cut off or that everything was made anew:\n"
+      "give --server-url or --api-token-file, or LATTICE_SERVER_URL or LATTICE_API_TOKEN_FILE.\n"
       "Exit code: 0 nothing found, 1 something is wrong or could not be read, 2 usage.");
   if (const absl::Status parsed = args.Parse(words); !parsed.ok()) return Fail(parsed);
   if (args.help()) {
     absl::PrintF("%s", args.HelpText());
     return kOk;
   }
-  if (!token_file.empty() && server_url.empty()) {
-    return Fail(absl::InvalidArgumentError("--api-token-file needs --server-url"));
-  }
-  const absl::StatusOr<Result> result = Verify({audit_log, public_key, server_url, token_file});
+  if (const absl::Status resolved = server.Resolve(); !resolved.ok()) return Fail(resolved);
+  const absl::StatusOr<Result> result = Verify({audit_log, public_key}, server);
   if (!result.ok()) return Fail(result.status());
   absl::PrintF("%s", json ? Json(*result) : Render(*result));
   return result->report.ok() ? kOk : kFailed;

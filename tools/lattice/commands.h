@@ -22,6 +22,7 @@ ExitCode RunDetach(const Words& words);
 ExitCode RunDoctor(const Words& words);
 ExitCode RunAuditVerify(const Words& words);
 ExitCode RunAuditReconcile(const Words& words);
+ExitCode RunAuditRejects(const Words& words);
 ExitCode RunAuditQuery(const Words& words);
 ExitCode RunAuditExport(const Words& words);
 ExitCode RunAuditTail(const Words& words);

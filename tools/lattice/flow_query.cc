@@ -1,6 +1,9 @@
 #include "tools/lattice/flow_query.h"
 
+#include <cstdio>
+
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
 #include "userspace/http/client.h"
 
@@ -9,9 +12,9 @@ namespace lattice::cli {
 FlowQuery::FlowQuery(Args& args, Range range, const std::string& from) {
   const auto add = [&](const char* flag, const char* parameter, const char* placeholder, const char* help,
                        const std::string& value = "") {
-    flags_.emplace_back(parameter, &args.Text(flag, value, placeholder, help));
+    flags_.push_back({flag, parameter, &args.Text(flag, value, placeholder, help)});
   };
-  if (range == Range::kFromTo) {
+  if (range != Range::kNone) {
     add("from", "from", "TIME", "Records from then on: RFC 3339, or before now like -30m, -1h, -7d.", from);
     add("to", "to", "TIME", "Records before then.");
   }
@@ -20,6 +23,7 @@ FlowQuery::FlowQuery(Args& args, Range range, const std::string& from) {
   add("protocol", "protocol", "NAME", "tcp, udp, icmp, …");
   add("port", "port", "PORT", "Destination port.");
   add("dst", "dst", "CIDR", "Destination address or range.");
+  if (range == Range::kSummary) return;
   add("src", "src", "CIDR", "Source address or range.");
   add("direction", "direction", "WORD", "egress or ingress.");
   add("event", "event", "WORD", "start, update, end, denied, policy or loss.");
@@ -32,12 +36,20 @@ FlowQuery::FlowQuery(Args& args, Range range, const std::string& from) {
 
 std::string FlowQuery::ToString() const {
   std::string query;
-  for (const auto& [parameter, values] : flags_) {
-    for (absl::string_view value : absl::StrSplit(*values, ',', absl::SkipEmpty())) {
-      absl::StrAppend(&query, query.empty() ? "" : "&", parameter, "=", http::EscapeQuery(value));
+  for (const Flag& flag : flags_) {
+    for (absl::string_view value : absl::StrSplit(*flag.value, ',', absl::SkipEmpty())) {
+      absl::StrAppend(&query, query.empty() ? "" : "&", flag.parameter, "=", http::EscapeQuery(value));
     }
   }
   return query;
+}
+
+void FlowQuery::PrintNothingFits() const {
+  std::string given;
+  for (const Flag& flag : flags_) {
+    if (!flag.value->empty()) absl::StrAppend(&given, " --", flag.name, "=", *flag.value);
+  }
+  absl::FPrintF(stderr, "lattice: no record fits%s\n", given);
 }
 
 }  // namespace lattice::cli

@@ -6,6 +6,7 @@
 #include <glog/logging.h>
 
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "tools/lattice/commands.h"
 #include "userspace/base/version.h"
 
@@ -43,6 +44,7 @@ const Command kCommands[] = {
     {{"audit", "top"}, "", "what has most bytes, flows or denials", &RunAuditTop},
     {{"audit", "export"}, "", "all records of a range as NDJSON or CSV", &RunAuditExport},
     {{"audit", "verify"}, "", "whether the audit files were tampered with", &RunAuditVerify},
+    {{"audit", "rejects"}, "", "messages that the control plane did not take as records", &RunAuditRejects},
     {{"audit", "reconcile"}, "", "whether every record of the files is at the control plane", &RunAuditReconcile},
 };
 
@@ -66,7 +68,9 @@ int Run(const Words& words) {
   for (const Command& command : kCommands) {
     const size_t depth = command.path.size();
     if (words.size() < depth || !std::equal(command.path.begin(), command.path.end(), words.begin())) continue;
-    return command.run(Words(words.begin() + static_cast<ptrdiff_t>(depth), words.end()));
+    const ExitCode code = command.run(Words(words.begin() + static_cast<ptrdiff_t>(depth), words.end()));
+    if (code == kUsage) absl::FPrintF(stderr, "see `lattice %s --help`\n", absl::StrJoin(command.path, " "));
+    return code;
   }
   if (words.size() == 1 && words[0] == "--version") {
     absl::PrintF("%s\n", VersionLine());

@@ -13,9 +13,15 @@
 namespace lattice::cli {
 namespace {
 
+constexpr char kLocal[] = "http://127.0.0.1:8080";
+
 std::string Environment(const char* name, const std::string& otherwise) {
   const char* value = std::getenv(name);
   return value == nullptr || *value == '\0' ? otherwise : value;
+}
+
+std::string DefaultTokenFile() {
+  return ConfigDir() + "/admin.token";
 }
 
 // With the code of `status` and the server's own text.
@@ -45,14 +51,22 @@ std::string ConfigDir() {
 }
 
 ServerClient::ServerClient(Args& args, Login login)
-    : server_url_(args.Text("server-url", Environment("LATTICE_SERVER_URL", "http://127.0.0.1:8080"), "URL",
-                            "The control plane, http://HOST:PORT or https://HOST:PORT.")) {
+    : login_(login),
+      server_url_(args.Text("server-url", Environment("LATTICE_SERVER_URL", login == Login::kOptional ? "" : kLocal),
+                            "URL", "The control plane, http://HOST:PORT or https://HOST:PORT.")) {
   if (login == Login::kNone) return;
-  token_file_ = &args.Text("api-token-file", Environment("LATTICE_API_TOKEN_FILE", ConfigDir() + "/admin.token"),
+  token_file_ = &args.Text("api-token-file",
+                           Environment("LATTICE_API_TOKEN_FILE", login == Login::kOptional ? "" : DefaultTokenFile()),
                            "FILE", "Your token for the control plane.");
 }
 
 absl::Status ServerClient::Resolve() {
+  if (login_ == Login::kOptional) {
+    if (server_url_.empty() && token_file_->empty()) return absl::OkStatus();
+    // Who gives one of them means a control plane.
+    if (server_url_.empty()) server_url_ = kLocal;
+    if (token_file_->empty()) *token_file_ = DefaultTokenFile();
+  }
   while (absl::EndsWith(server_url_, "/")) server_url_.pop_back();
   const bool known = absl::StartsWith(server_url_, "http://") || absl::StartsWith(server_url_, "https://");
   const size_t scheme = server_url_.find("://");

@@ -17,12 +17,14 @@ std::string ConfigDir();
 
 class ServerClient {
  public:
-  // kToken adds --api-token-file besides --server-url.
-  enum class Login { kToken, kNone };
+  // kToken adds --api-token-file besides --server-url; kOptional does too, and asks nobody when neither is given.
+  enum class Login { kToken, kOptional, kNone };
   ServerClient(Args& args, Login login);
 
   // After Args::Parse. InvalidArgument: --server-url is none; an error of the token's file with the flag.
   absl::Status Resolve();
+  // After Resolve(): whether there is a control plane to ask; false with kOptional alone.
+  bool wanted() const { return !server_url_.empty(); }
 
   // The `data` of the answer, as JSON. An answer that is an error has the status that fits and the server's text;
   // Unavailable: nobody listens at --server-url.
@@ -35,6 +37,7 @@ class ServerClient {
   const std::string& server_url() const { return server_url_; }
 
  private:
+  const Login login_;
   std::string& server_url_;
   std::string* token_file_ = nullptr;
   std::string token_;

@@ -227,26 +227,30 @@ TEST_F(AuditVerify, JsonHasTheSame) {
 }
 
 TEST_F(AuditVerify, WhatCannotBeAskedIsAnErrorWithARemedy) {
-  EXPECT_EQ(Run({"--server-url", control_.url()}), kFailed);
-  EXPECT_THAT(err_, HasSubstr("no valid token; give a valid token by --api-token-file"));
-  EXPECT_EQ(Run({"--server-url", "http://127.0.0.1:1"}), kFailed);
+  const std::string wrong = dir_.File("wrong.token");
+  ASSERT_TRUE(WriteFileAtomically(wrong, "x.y.z\n", 0600).ok());
+  EXPECT_EQ(Run({"--server-url", control_.url(), "--api-token-file", wrong}), kFailed);
+  EXPECT_THAT(err_, HasSubstr("no valid token"));
+  EXPECT_EQ(Run({"--server-url", control_.url(), "--api-token-file", dir_.File("none")}), kFailed);
+  EXPECT_THAT(err_, HasSubstr("--api-token-file=" + dir_.File("none")));
+  EXPECT_EQ(Run({"--server-url", "http://127.0.0.1:1", "--api-token-file", dir_.File("token")}), kFailed);
   EXPECT_EQ(Run({"--public-key", "nonsense"}), kUsage);
-  EXPECT_EQ(Run({"--api-token-file", "x"}), kUsage);
+  EXPECT_EQ(Run({"--server-url", "ftp://x"}), kUsage);
   EXPECT_EQ(Run({"--nonsense"}), kUsage);
   EXPECT_EQ(RunAuditVerify({"--audit-log=" + dir_.File("none.jsonl")}), kFailed);
 }
 
 TEST(Evidence, IsRefusedWhereItIsNoAnswerOfTheControlPlane) {
-  constexpr char kNone[] = R"({"data":{"list":[]}})";
+  constexpr char kNone[] = R"({"list":[]})";
   EXPECT_TRUE(ParseEvidence("n", kNone, kNone).ok());
-  for (const char* const bad : {"", "x", "[]", "{}", R"({"data":null})", R"({"data":{"list":{}}})"}) {
+  for (const char* const bad : {"", "x", "[]", "{}", R"({"list":null})", R"({"list":{}})"}) {
     EXPECT_TRUE(absl::IsInternal(ParseEvidence("n", bad, kNone).status())) << bad;
     EXPECT_TRUE(absl::IsInternal(ParseEvidence("n", kNone, bad).status())) << bad;
   }
-  constexpr char kNoHash[] = R"({"data":{"list":[{"node":"n","boot":"b","head":{"seq":1}}]}})";
+  constexpr char kNoHash[] = R"({"list":[{"node":"n","boot":"b","head":{"seq":1}}]})";
   EXPECT_TRUE(absl::IsInternal(ParseEvidence("n", kNoHash, kNone).status()));
   EXPECT_TRUE(ParseEvidence("m", kNoHash, kNone).ok());
-  EXPECT_TRUE(ParseEvidence("n", R"({"data":{"list":[7,null,{"node":"n","head":null}]}})", kNone).ok());
+  EXPECT_TRUE(ParseEvidence("n", R"({"list":[7,null,{"node":"n","head":null}]})", kNone).ok());
 }
 
 TEST(ProgressLine, TellsPartBytesAndTimeLeft) {
