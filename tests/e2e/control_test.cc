@@ -84,6 +84,17 @@ TEST_F(ControlTest, WhatHappensWhileItIsAwayIsThereWhenItIsBack) {
   EXPECT_EQ(server_->Get("/api/v1/audit/flow?limit=1")["data"]["gaps"], 0);
 }
 
+TEST_F(ControlTest, APolicyForANameThatNobodyHasIsKeptAndSaidToWait) {
+  const CommandResult known = server_->Cli({"policy", "set", "agent-001", "10.42.0.10/32"});
+  EXPECT_EQ(known.exit_code, 0) << known;
+  EXPECT_EQ(known.err, "");
+  const CommandResult unknown = server_->Cli({"policy", "set", "agent-01", "10.42.0.10/32"});
+  EXPECT_EQ(unknown.exit_code, 0) << unknown;
+  EXPECT_THAT(unknown.err,
+              HasSubstr("no agent agent-01 has enrolled yet: the policy is kept and applies once it does"));
+  EXPECT_THAT(server_->Cli({"policy", "show", "agent-01"}).out, HasSubstr("10.42.0.10/32"));
+}
+
 TEST_F(ControlTest, TheLiveTailShowsARecordSoon) {
   UdpSink(peer(), "10.42.0.10", 7000);
   ASSERT_NO_FATAL_FAILURE(StartPublishing({"--egress-allow=10.42.0.10/32"}));

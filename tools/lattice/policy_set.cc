@@ -21,6 +21,18 @@ std::string PolicyPath(const std::string& agent) {
   return absl::StrCat("/api/v1/agents/", http::EscapeQuery(agent), "/policy");
 }
 
+// A name that nobody has is allowed, and often a typing error.
+void WarnIfUnknown(const ServerClient& server, const std::string& agent) {
+  const absl::StatusOr<std::string> data = server.Get("/api/v1/agents");
+  const auto agents = data.ok() ? nlohmann::json::parse(*data, nullptr, /*allow_exceptions=*/false) : nlohmann::json();
+  if (!agents.is_object() || !agents.contains("list") || !agents["list"].is_array()) return;  // not what was asked for
+  for (const auto& known : agents["list"]) {
+    if (known.is_object() && known.contains("name") && known["name"] == agent) return;
+  }
+  absl::FPrintF(stderr, "lattice: warning: no agent %s has enrolled yet: the policy is kept and applies once it does\n",
+                agent);
+}
+
 }  // namespace
 
 ExitCode RunAgentPolicySet(const Words& words) {
@@ -38,6 +50,7 @@ ExitCode RunAgentPolicySet(const Words& words) {
   const absl::StatusOr<std::string> data =
       server.Call("PUT", PolicyPath(agent), body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
   if (!data.ok()) return Fail(data.status());
+  WarnIfUnknown(server, agent);
   return Print(json ? *data + "\n" : PolicyRules(*data));
 }
 
