@@ -5,9 +5,11 @@
 
 #include <random>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "tests/fault/control_fault.h"
 #include "tests/testing/child_process.h"
+#include "tests/testing/command.h"
 #include "tests/testing/seed.h"
 #include "tests/testing/sockets.h"
 #include "userspace/sql/database.h"
@@ -69,22 +71,55 @@ TEST_F(ControlFaultTest, AClockThatStepsBackLosesNothing) {
   EXPECT_EQ(server_->Flows("from=-6h&to=-4h").size(), 200u);
 }
 
-TEST_F(ControlFaultTest, AReaderThatTakesNothingIsCutAndTheOthersGoOn) {
-  ASSERT_NO_FATAL_FAILURE(StartServer());
-  ASSERT_NO_FATAL_FAILURE(StartWriter());
-  const std::string authorization = "Authorization: Bearer " + server_->admin_token();
-  auto good =
-      ChildProcess::Start({.argv = {"curl", "-sN", "-H", authorization, server_->url() + "/api/v1/audit/flow/stream"}});
+class SlowReaderTest : public ControlFaultTest {
+ protected:
+  void SetUp() override {
+    ASSERT_NO_FATAL_FAILURE(StartServer());
+    ASSERT_NO_FATAL_FAILURE(StartWriter());
+  }
+  std::string Authorization() const { return "Authorization: Bearer " + server_->admin_token(); }
+  // Asks, and takes nothing of the answer.
+  UniqueFd Ask(const std::string& target) const {
+    UniqueFd fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    const int small = 4096;
+    EXPECT_EQ(setsockopt(fd.get(), SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)), 0);
+    const std::string& address = server_->address();
+    const SocketAddress to("127.0.0.1", static_cast<uint16_t>(std::stoi(address.substr(address.find(':') + 1))));
+    EXPECT_EQ(connect(fd.get(), to.get(), to.length()), 0);
+    const std::string request =
+        absl::StrCat("GET ", target, " HTTP/1.1\r\nHost: ", address, "\r\n", Authorization(), "\r\n\r\n");
+    EXPECT_EQ(send(fd.get(), request.data(), request.size(), 0), static_cast<ssize_t>(request.size()));
+    return fd;
+  }
+};
+
+TEST_F(SlowReaderTest, FourExportsRunAtOnceAndTheNextIsToldWhenToComeAgain) {
+  writer_->Write(30'000);  // more than the buffers of a connection take
+  ASSERT_TRUE(WaitUntil([&] { return Count("ingest_stored") >= 30'000; }, absl::Seconds(60)));
+  const std::string target = "/api/v1/audit/flow?format=ndjson";
+  std::vector<UniqueFd> running;
+  for (int i = 0; i < 4; ++i) {
+    running.push_back(Ask(target));
+    char first = '\0';  // it has begun
+    ASSERT_EQ(recv(running.back().get(), &first, 1, MSG_PEEK), 1);
+  }
+  const auto fifth = [&] {
+    return RunCommand({"curl", "-s", "-D", "-", "-o", "/dev/null", "-H", Authorization(), server_->url() + target});
+  };
+  const CommandResult refused = fifth();
+  EXPECT_THAT(refused.out, ::testing::AllOf(HasSubstr("HTTP/1.1 429 "), HasSubstr("\r\nRetry-After: 5\r\n")))
+      << refused;
+  // A question for one page is no export.
+  EXPECT_EQ(server_->Get("/api/v1/audit/flow?limit=1")["code"], 0);
+  running.pop_back();
+  EXPECT_TRUE(WaitUntil([&] { return absl::StrContains(fifth().out, "HTTP/1.1 200 "); }));
+}
+
+TEST_F(SlowReaderTest, OneThatTakesNothingIsCutAndTheOthersGoOn) {
+  const std::string stream = "/api/v1/audit/flow/stream";
+  auto good = ChildProcess::Start({.argv = {"curl", "-sN", "-H", Authorization(), server_->url() + stream}});
   ASSERT_TRUE(good.ok()) << good.status();
-  const UniqueFd slow(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  const int small = 4096;
-  ASSERT_EQ(setsockopt(slow.get(), SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)), 0);
-  const std::string& address = server_->address();
-  const SocketAddress to("127.0.0.1", static_cast<uint16_t>(std::stoi(address.substr(address.find(':') + 1))));
-  ASSERT_EQ(connect(slow.get(), to.get(), to.length()), 0);
-  const std::string request =
-      absl::StrCat("GET /api/v1/audit/flow/stream HTTP/1.1\r\nHost: ", address, "\r\n", authorization, "\r\n\r\n");
-  ASSERT_EQ(send(slow.get(), request.data(), request.size(), 0), static_cast<ssize_t>(request.size()));
+  const UniqueFd slow = Ask(stream);
   ASSERT_TRUE(WaitUntil([&] { return server_->Scrape().Sum("latticed_live_tails") == 2; }));
   writer_->Write(20'000);
   EXPECT_TRUE(WaitUntil([&] { return Count("live_tails_cut") == 1; }, absl::Seconds(40)));

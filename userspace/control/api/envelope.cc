@@ -14,6 +14,13 @@ http::Response Success(absl::string_view data) {
   return response;
 }
 
+namespace {
+
+// When an export or a live tail ends nobody knows; soon enough for a person, seldom enough for a program.
+constexpr char kRetryAfterSeconds[] = "5";
+
+}  // namespace
+
 http::Response Failure(int status, absl::string_view message) {
   std::string body = absl::StrCat("{\"code\":", status, ",\"msg\":");
   AppendJsonText(message, body);
@@ -37,8 +44,11 @@ http::Response Failure(const absl::Status& status) {
     case absl::StatusCode::kAlreadyExists:
     case absl::StatusCode::kFailedPrecondition:
       return Failure(409, status.message());
-    case absl::StatusCode::kResourceExhausted:
-      return Failure(429, status.message());
+    case absl::StatusCode::kResourceExhausted: {
+      http::Response response = Failure(429, status.message());
+      response.headers.emplace_back("Retry-After", kRetryAfterSeconds);
+      return response;
+    }
     case absl::StatusCode::kUnavailable:
       return Failure(503, status.message());
     case absl::StatusCode::kDeadlineExceeded:
