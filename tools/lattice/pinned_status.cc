@@ -8,7 +8,9 @@
 #include "userspace/base/status.h"
 #include "userspace/datapath/pinned_hooks.h"
 #include "userspace/datapath/pins.h"
+#include "userspace/datapath/read_stats.h"
 #include "userspace/dp/hook_json.h"
+#include "userspace/dp/traffic_json.h"
 #include "userspace/flow/names.h"
 
 namespace lattice::cli {
@@ -35,7 +37,7 @@ absl::StatusOr<std::string> PinnedStatus(const std::string& iface, const std::st
     attached = attached && hook.attached;
     list.push_back(dp::HookJson(hook));
   }
-  const nlohmann::ordered_json json = {
+  nlohmann::ordered_json json = {
       {"state", attached ? "enforced by pins" : "not enforcing"},
       {"iface", iface},
       {"mode", std::string(flow::ModeName(info->mode))},
@@ -43,6 +45,12 @@ absl::StatusOr<std::string> PinnedStatus(const std::string& iface, const std::st
       {"policy", {{"generation", info->generation}, {"hash", Text(info->policy_hash)}, {"rules", info->rules}}},
       {"version", Text(info->version)},
       {"pins", folder}};
+  // Another version's counters have other places.
+  if (info->abi_version == LATTICE_ABI_VERSION) {
+    LATTICE_ASSIGN_OR_RETURN(const datapath::Stats stats, datapath::ReadPinnedCounters(folder));
+    json["traffic"] = dp::TrafficJson(stats, /*with_cgroups=*/hooks.size() > 2);
+    json["denied"] = dp::DeniedTrafficJson(stats);
+  }
   return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 

@@ -9,7 +9,9 @@
 #include <iterator>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "userspace/base/status.h"
+#include "userspace/base/unique_fd.h"
 #include "userspace/datapath/kernel_object.h"
 
 namespace lattice::datapath {
@@ -39,7 +41,9 @@ absl::StatusOr<EventCounts> ReadEventCounts(const Programs::MapFds& maps) {
   return events;
 }
 
-absl::Status ReadCounters(const Programs::MapFds& maps, Stats* stats) {
+namespace {
+
+absl::Status ReadHooks(const Programs::MapFds& maps, Stats* stats) {
   for (uint32_t hook = 0; hook < LAT_HOOK_COUNT; ++hook) {
     LATTICE_ASSIGN_OR_RETURN(const lat_hook_stats counters, ReadPerCpu<lat_hook_stats>(maps.hook_stats, hook));
     std::copy(std::begin(counters.verdict), std::end(counters.verdict), stats->hooks[hook].verdict.begin());
@@ -49,6 +53,13 @@ absl::Status ReadCounters(const Programs::MapFds& maps, Stats* stats) {
     }
   }
   LATTICE_ASSIGN_OR_RETURN(stats->events, ReadEventCounts(maps));
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status ReadCounters(const Programs::MapFds& maps, Stats* stats) {
+  LATTICE_RETURN_IF_ERROR(ReadHooks(maps, stats));
   for (uint32_t map = 0; map < LAT_MAP_COUNT; ++map) {
     for (uint32_t error = 0; error < LAT_ERRNO_COUNT; ++error) {
       LATTICE_ASSIGN_OR_RETURN(stats->map_errors[map][error],
@@ -56,6 +67,19 @@ absl::Status ReadCounters(const Programs::MapFds& maps, Stats* stats) {
     }
   }
   return absl::OkStatus();
+}
+
+absl::StatusOr<Stats> ReadPinnedCounters(const std::string& folder) {
+  LATTICE_ASSIGN_OR_RETURN(const UniqueFd hooks, OpenPin(absl::StrCat(folder, "/hook_stats")));
+  LATTICE_ASSIGN_OR_RETURN(const UniqueFd reasons, OpenPin(absl::StrCat(folder, "/reason_stats")));
+  LATTICE_ASSIGN_OR_RETURN(const UniqueFd events, OpenPin(absl::StrCat(folder, "/events")));
+  Programs::MapFds maps = {};
+  maps.hook_stats = hooks.get();
+  maps.reason_stats = reasons.get();
+  maps.events = events.get();
+  Stats stats;
+  LATTICE_RETURN_IF_ERROR(ReadHooks(maps, &stats));
+  return stats;
 }
 
 }  // namespace lattice::datapath

@@ -2,6 +2,8 @@
 #ifndef USERSPACE_DATAPATH_READ_STATS_H_
 #define USERSPACE_DATAPATH_READ_STATS_H_
 
+#include <string>
+
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "userspace/datapath/programs.h"
@@ -13,6 +15,9 @@ absl::StatusOr<EventCounts> ReadEventCounts(const Programs::MapFds& maps);
 
 // Fills hooks, events and map_errors.
 absl::Status ReadCounters(const Programs::MapFds& maps, Stats* stats);
+
+// The same, but map_errors, from the pins of a folder; its layout must be of this version (lat_info.abi_version).
+absl::StatusOr<Stats> ReadPinnedCounters(const std::string& folder);
 
 }  // namespace lattice::datapath
 

@@ -12,6 +12,7 @@
 #include "userspace/base/version.h"
 #include "userspace/dp/health.h"
 #include "userspace/dp/hook_json.h"
+#include "userspace/dp/traffic_json.h"
 #include "userspace/flow/names.h"
 
 namespace lattice::dp {
@@ -54,37 +55,6 @@ Json PolicySummary(const DaemonState& state, uint64_t refused) {
           {"lookup", receipt.lookup},
           {"applyMs", receipt.apply_ms},
           {"applied", Rfc3339(state.policy_applied)}};
-}
-
-Json TrafficJson(const datapath::Stats& stats, bool with_cgroups) {
-  Json traffic = Json::array();
-  const int hooks = with_cgroups ? LAT_HOOK_COUNT : LAT_HOOK_CGROUP_EGRESS;
-  for (int hook = 0; hook < hooks; ++hook) {
-    for (int verdict = 0; verdict < LAT_VERDICT_COUNT; ++verdict) {
-      const lat_counters& counters = stats.hooks[hook].verdict[verdict];
-      traffic.push_back({{"hook", std::string(datapath::HookName(static_cast<lat_hook>(hook)))},
-                         {"verdict", std::string(flow::VerdictLabel(static_cast<lat_verdict>(verdict)))},
-                         {"packets", counters.packets},
-                         {"wirePackets", counters.wire_packets},
-                         {"bytes", counters.bytes}});
-    }
-  }
-  return traffic;
-}
-
-Json DeniedJson(const datapath::Stats& stats) {
-  Json denied = Json::array();
-  for (int hook = 0; hook < LAT_HOOK_COUNT; ++hook) {
-    for (int reason = 0; reason < LAT_REASON_COUNT; ++reason) {
-      const uint64_t packets = stats.hooks[hook].reason_packets[reason];
-      const auto kernel = static_cast<lat_reason>(reason);
-      if (packets == 0 || !flow::IsDenial(flow::FromKernelReason(kernel))) continue;
-      denied.push_back({{"hook", std::string(datapath::HookName(static_cast<lat_hook>(hook)))},
-                        {"reason", std::string(flow::ReasonName(kernel))},
-                        {"packets", packets}});
-    }
-  }
-  return denied;
 }
 
 Json TableJson(const datapath::TableUse& use) {
@@ -159,7 +129,7 @@ std::string StatusJson(const DaemonState& state, uint64_t policies_refused) {
     return Print(json);
   }
   json["traffic"] = TrafficJson(*stats, !state.options.datapath.cgroups.empty());
-  json["denied"] = DeniedJson(*stats);
+  json["denied"] = DeniedTrafficJson(*stats);
   json["tables"] = {
       {"flows4", TableJson(stats->flows4)}, {"flows6", TableJson(stats->flows6)}, {"denied", TableJson(stats->denied)}};
   return Print(json);
