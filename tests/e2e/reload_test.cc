@@ -158,6 +158,9 @@ TEST_F(ReloadTest, DetachEndsARunningDaemonAndEveryFlow) {
   EXPECT_THAT(dp_->log(), ::testing::HasSubstr("nothing of ours is left"));
   EXPECT_TRUE(FolderEntries(dp_->pin_folder()).empty());
   EXPECT_FALSE(dp_->Records([](const AuditRecord& r) { return r["event"] == "end"; }).empty());
+  const auto policies = dp_->Records([](const AuditRecord& r) { return r["event"] == "policy"; });
+  ASSERT_GE(policies.size(), 2u);
+  EXPECT_EQ(policies.back()["policyGeneration"], "0") << "who reads the records sees that it was ended";
   EXPECT_TRUE(Passes(7001)) << "nothing is enforced now";
 }
 

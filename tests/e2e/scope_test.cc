@@ -98,6 +98,13 @@ TEST_F(ScopeTest, TheCgroupStaysLimitedWhenTheDaemonDies) {
   dp_->Kill();
   EXPECT_EQ(cgroup.Run(node(), CurlCommand("http://192.0.2.2/")).out, "hello\n");
   EXPECT_NE(cgroup.Run(node(), CurlCommand("http://[2001:db8::2]/")).exit_code, 0);
+  // Without the flag the next one lets it go, and says so.
+  dp_->args().pop_back();
+  ASSERT_TRUE(dp_->Start().ok()) << dp_->log();
+  EXPECT_THAT(dp_->log(),
+              ::testing::HasSubstr("enforced until this start, and not any more: judging what the processes of " +
+                                   cgroup.path() + " send: no --cgroup names it"));
+  EXPECT_EQ(cgroup.Run(node(), CurlCommand("http://[2001:db8::2]/")).out, "hello\n");
 }
 
 }  // namespace

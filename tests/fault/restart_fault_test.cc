@@ -43,6 +43,33 @@ TEST_F(RestartFaultTest, WhatPassedInAuditModeIsNotToldAsDropped) {
   EXPECT_THAT(Denied(), ::testing::ElementsAre(std::pair("audit", 7u), std::pair("enforce", 5u)));
 }
 
+TEST_F(RestartFaultTest, WhatTheFlagsOfAStartEndIsSaidOnce) {
+  constexpr char kEnded[] = "enforced until this start, and not any more: dropping on wg0: --mode=audit only records";
+  ASSERT_NO_FATAL_FAILURE(StartDp({"--egress-allow=192.0.2.9:53", "--mode=enforce"}));
+  ASSERT_EQ(dp_->Stop(), 0) << dp_->log();
+  SetMode("audit");
+  ASSERT_TRUE(dp_->Start().ok()) << dp_->log();
+  EXPECT_THAT(dp_->log(), ::testing::HasSubstr(kEnded));
+  dp_->Kill();
+  ASSERT_TRUE(dp_->Start().ok()) << dp_->log();
+  EXPECT_THAT(dp_->log(), ::testing::Not(::testing::HasSubstr("not any more")));
+  dp_->Kill();
+  SetMode("enforce");
+  ASSERT_TRUE(dp_->Start().ok()) << dp_->log();
+  EXPECT_THAT(dp_->log(), ::testing::Not(::testing::HasSubstr("not any more")));
+}
+
+// The kernel counts on, and status shows it.
+TEST_F(RestartFaultTest, StatusWithoutADaemonShowsWhatTheKernelCounted) {
+  ASSERT_NO_FATAL_FAILURE(StartDp({"--egress-allow=192.0.2.9:53", "--mode=enforce"}));
+  dp_->Kill();
+  Attempts(7);
+  const CommandResult status = dp_->Cli({"status"});
+  EXPECT_EQ(status.exit_code, 0) << status;
+  EXPECT_THAT(status.out, ::testing::ContainsRegex("tc_egress +deny +7 "));
+  EXPECT_THAT(status.out, ::testing::ContainsRegex("tc_egress +no_rule +7\n"));
+}
+
 // Nobody can write what is due any more: the next daemon tells how much that was, and gives no number twice, also in
 // another audit file.
 TEST_F(RestartFaultTest, ADetachWithoutADaemonIsToldByTheNextOne) {

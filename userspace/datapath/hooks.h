@@ -24,7 +24,8 @@ struct ForeignProgram {
 // One hook, as the kernel describes it at the time of the call.
 struct HookStatus {
   lat_hook hook = LAT_HOOK_TC_EGRESS;
-  std::string target;     // interface, or cgroup path
+  std::string target;  // interface, or cgroup path
+  uint64_t cgroup_id = 0;
   std::string kind;       // "tcx", "clsact", "cgroup"
   bool attached = false;  // our program, of this load, is in the chain of the present device or cgroup
   // attached, a policy is published and the mode is enforce. Programs in front of us don't

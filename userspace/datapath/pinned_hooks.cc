@@ -84,7 +84,8 @@ HookStatus CgroupLink(const std::string& pin, lat_hook hook) {
   }
   status.prog_id = info->prog_id;
   status.attached = info->cgroup.cgroup_id != 0;
-  status.target = absl::StrCat("cgroup ", info->cgroup.cgroup_id);
+  status.cgroup_id = info->cgroup.cgroup_id;
+  status.target = absl::StrCat("cgroup ", status.cgroup_id);
   if (!status.attached) status.detail = "the cgroup is gone";
   return status;
 }

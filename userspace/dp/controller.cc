@@ -25,6 +25,7 @@
 #include "userspace/dp/preflight.h"
 #include "userspace/dp/privileges.h"
 #include "userspace/dp/seccomp.h"
+#include "userspace/dp/takeover.h"
 #include "userspace/flow/from_kernel.h"
 
 namespace lattice::dp {
@@ -36,6 +37,8 @@ constexpr absl::Duration kRecorderStop = absl::Seconds(10);
 constexpr absl::Duration kPublisherStop = absl::Seconds(5);
 // The client gets its answer before the socket goes.
 constexpr absl::Duration kDetachDelay = absl::Milliseconds(200);
+// In the record that tells of a detach: no policy is in force.
+constexpr uint32_t kNoGeneration = 0;
 constexpr absl::Duration kNatsLogPeriod = absl::Seconds(1);
 constexpr absl::Duration kMetricsRetry = absl::Seconds(1);
 
@@ -186,7 +189,10 @@ absl::Status Controller::AddSignals() {
 }
 
 absl::Status Controller::Attach() {
+  LATTICE_ASSIGN_OR_RETURN(const Takeover takeover, Takeover::Look(state_.options.datapath));
   LATTICE_ASSIGN_OR_RETURN(state_.datapath, datapath::Datapath::Create(state_.options.datapath, state_.policy.rules));
+  LATTICE_ASSIGN_OR_RETURN(const std::vector<std::string> ended, takeover.Ended());
+  for (const std::string& what : ended) LOG(WARNING) << "enforced until this start, and not any more: " << what;
   // Also because the names of other programs can't be asked for afterwards.
   const std::vector<datapath::HookStatus> hooks = state_.datapath->Hooks();
   LATTICE_RETURN_IF_ERROR(DropPrivileges());
@@ -276,6 +282,7 @@ absl::StatusOr<std::vector<std::string>> Controller::Detach(bool force) {
   LATTICE_ASSIGN_OR_RETURN(const datapath::DetachReport report,
                            datapath::Detach(state_.options.iface(), state_.options.datapath.pin_path));
   state_.detached = true;
+  state_.recorder->Add(flow::PolicyRecord(state_.recorder->NewContext(), RealClock(), kNoGeneration, /*hash=*/""));
   LOG(WARNING) << "detached by order: nothing is enforced on " << state_.options.iface() << " any more";
   loop_->AddOnce(kDetachDelay, [this] { loop_->Stop(); });
   return report.removed;
