@@ -7,6 +7,9 @@
 // notices within a second (client_connection_check_interval) and ends the query and its transaction. What ends a
 // session, a late call or a lost server, leaves connection_ empty; the next call outside of a transaction opens
 // another.
+//
+// One file because it is one state machine: what a deadline, an error or a lost server means for the session is decided
+// at each wait for the socket, and each call waits.
 #include "userspace/sql/postgres.h"
 
 #include <libpq-fe.h>
