@@ -313,8 +313,8 @@ absl::StatusOr<std::string> RenderFlows(absl::string_view flows_json) {
 
 absl::StatusOr<std::string> RenderDenied(absl::string_view denied_json) {
   return WithJson(denied_json, [](const Json& json) {
-    Table table({"SCOPE", "PROTO", "LOCAL", "", "REMOTE", "VERDICT", "REASON", "RULE", ">PACKETS", ">BYTES", ">FIRST AGO",
-                 ">LAST AGO"});
+    Table table({"SCOPE", "PROTO", "LOCAL", "", "REMOTE", "VERDICT", "REASON", "RULE", ">PACKETS", ">BYTES",
+                 ">FIRST AGO", ">LAST AGO"});
     for (const Json& entry : At(json, "denied")) {
       table.Row(
           {Text(entry, "scope"), Text(entry, "protocol"), Endpoint(Text(entry, "local"), Count(entry, "localPort")),
