@@ -8,7 +8,7 @@ import { steps } from "./steps.mjs";
 
 const { values: args } = parseArgs({
   options: Object.fromEntries(
-    ["url", "token-file", "agent", "other", "unit-tests", "output", "restart", "results"].map((name) => [name, { type: "string" }]),
+    ["url", "token-file", "agent", "other", "unit-tests", "output", "restart", "many", "fill", "results"].map((name) => [name, { type: "string" }]),
   ),
 });
 const results = [];
@@ -44,6 +44,8 @@ async function browserTests() {
       agent: args.agent,
       other: args.other,
       restart: args.restart,
+      many: args.many,
+      fill: () => spawnSync("sh", ["-c", args.fill], { encoding: "utf8" }),
       token: readFileSync(args["token-file"], "utf8").trim(),
       shoot: async (name) => writeFileSync(join(args.output, `${name}.png`), await tab.screenshot()),
     };

@@ -1,15 +1,15 @@
 """messages.py NATS-URL TOKEN-FILE AGENT: what a second node sends, with what goes wrong in practice.
 
 Records 1 to 400 of one boot, of which 4 and 5 never come and 8 to 11 are named by a loss event; and one message that is
-no record. Debian has no NATS client; enough of its protocol to publish fits here.
+no record.
 """
 
 import datetime
 import json
 import pathlib
-import socket
 import sys
-import urllib.parse
+
+import nats_stream
 
 NODE = "second-node"
 BOOT = "7d3f0c52-0000-4000-8000-00000000beef"
@@ -17,7 +17,6 @@ MISSING = (4, 5)
 LOST = (8, 9, 10, 11)
 LAST = 400
 
-url = urllib.parse.urlsplit(sys.argv[1])
 token = pathlib.Path(sys.argv[2]).read_text(encoding="utf-8").strip()
 agent = sys.argv[3]
 now = datetime.datetime.now(datetime.timezone.utc)
@@ -49,27 +48,11 @@ def loss(seq):
     return record
 
 
-stream = socket.create_connection((url.hostname, url.port), timeout=10).makefile("rwb", buffering=0)
-stream.readline()  # INFO
-login = {"verbose": False, "pedantic": False, "headers": True, "user": url.username, "pass": url.password}
-stream.write(f"CONNECT {json.dumps(login)}\r\n".encode())
-
-
-def publish(payload, message_id):
-    header = f"NATS/1.0\r\nNats-Msg-Id: {message_id}\r\nLattice-Agent-Token: {token}\r\n\r\n".encode()
-    body = payload.encode()
-    stream.write(b"HPUB lattice.audit.flow %d %d\r\n%s%s\r\n" % (len(header), len(header) + len(body), header, body))
-
-
+stream = nats_stream.Stream(sys.argv[1], token)
 for number in range(1, LAST + 1):
     if number in MISSING or number in LOST:
         continue
     record = loss(number) if number == LOST[-1] + 1 else flow(number)
-    publish(json.dumps(record), record["eventId"])
-publish('{"agentId": "' + agent + '", "dstPort": "four hundred"', "no-record")
-stream.write(b"PING\r\n")
-for line in iter(stream.readline, b""):
-    if line.startswith(b"-ERR"):
-        sys.exit(f"NATS says {line.decode()}")
-    if line.startswith(b"PONG"):
-        break
+    stream.publish(json.dumps(record), record["eventId"])
+stream.publish('{"agentId": "' + agent + '", "dstPort": "four hundred"', "no-record")
+stream.flush()
