@@ -18,6 +18,8 @@ pkg_check_modules(MICROHTTPD REQUIRED IMPORTED_TARGET libmicrohttpd)
 pkg_check_modules(SYSTEMD REQUIRED IMPORTED_TARGET libsystemd)
 pkg_check_modules(SECCOMP REQUIRED IMPORTED_TARGET libseccomp)
 pkg_check_modules(LIBCAP REQUIRED IMPORTED_TARGET libcap)
+# XChaCha20-Poly1305, which OpenSSL has not, and X25519.
+pkg_check_modules(SODIUM REQUIRED IMPORTED_TARGET libsodium)
 if(LATTICE_TESTS)
   find_package(GTest REQUIRED)
 endif()
