@@ -18,8 +18,8 @@ struct Key {
   uint64_t high, low;
 };
 
-Key KeyOf(const IpAddress& address) {
-  if (address.is_v4()) return {uint64_t{address.v4_host_order()} << 32, 0};
+Key KeyOf(const IpAddress& address, bool v4) {
+  if (v4) return {uint64_t{address.v4_host_order()} << 32, 0};
   return {address.high64(), address.low64()};
 }
 
@@ -60,7 +60,7 @@ void AllowedIps::Free(Ref ref) {
 }
 
 void AllowedIps::Insert(const IpPrefix& prefix, PeerSlot peer) {
-  const Key key = KeyOf(prefix.address());
+  const Key key = KeyOf(prefix.address(), prefix.is_v4());
   const int length = prefix.length();
   // Where the ref to the node is: a root or (parent, side). Not a pointer: New() moves the pool.
   Ref parent = kNone;
@@ -115,7 +115,7 @@ AllowedIps::Ref AllowedIps::Without(Ref ref, PeerSlot peer) {
 }
 
 PeerSlot AllowedIps::Find(const IpAddress& address) const {
-  const Key key = KeyOf(address);
+  const Key key = KeyOf(address, address.is_v4());
   const int bits = address.is_v4() ? 32 : 128;
   PeerSlot found = kNoPeer;
   for (Ref at = address.is_v4() ? root4_ : root6_; at != kNone;) {

@@ -18,7 +18,8 @@ bool ReadPacket(Bytes data, IpAddress* source, size_t* bytes) {
   if (data.size() >= 40 && data[0] >> 4 == 6) {
     *bytes = 40 + (size_t{data[4]} << 8 | data[5]);
     *source = IpAddress::FromBytes(data.data() + 8);
-    return *bytes <= data.size();
+    // ::ffff:a.b.c.d is never on a wire, and would pass for the IPv4 address.
+    return *bytes <= data.size() && !source->is_v4();
   }
   return false;
 }

@@ -17,7 +17,7 @@ bool ReadDestination(Bytes header, IpAddress* destination) {
   }
   if (header.size() >= 40 && header[0] >> 4 == 6) {
     *destination = IpAddress::FromBytes(header.data() + 24);
-    return true;
+    return !destination->is_v4();  // ::ffff:a.b.c.d is never on a wire, and would be routed as IPv4
   }
   return false;
 }
