@@ -1,0 +1,33 @@
+// The Internet checksum (RFC 1071), over pieces of any length and alignment. Any thread.
+#ifndef USERSPACE_NETSTACK_CHECKSUM_H_
+#define USERSPACE_NETSTACK_CHECKSUM_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "absl/types/span.h"
+#include "userspace/base/ip.h"
+
+namespace lattice::netstack {
+
+// The ones' complement sum of `bytes` as 16-bit words of the wire, folded to 16 bits, in network byte order as
+// a number (the first byte is the high one). An odd last byte counts as the high byte of a word.
+uint16_t OnesSum(absl::Span<const uint8_t> bytes);
+
+class Checksum {
+ public:
+  void Add(absl::Span<const uint8_t> bytes);
+  void AddWord(uint16_t word) { sum_ += word; }
+  // RFC 9293 3.1, RFC 8200 8.1. An IPv4 address in the form ::ffff:a.b.c.d adds 0xffff, which is zero.
+  void AddPseudoHeader(const IpAddress& source, const IpAddress& destination, uint8_t protocol, size_t length);
+  // What goes into the checksum field; over data that carries its right checksum it is 0.
+  uint16_t Finish() const;
+
+ private:
+  uint64_t sum_ = 0;
+  bool odd_ = false;  // the next byte is a low one
+};
+
+}  // namespace lattice::netstack
+
+#endif  // USERSPACE_NETSTACK_CHECKSUM_H_
