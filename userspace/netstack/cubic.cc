@@ -37,6 +37,7 @@ void Cubic::OnRecoveryStart(int64_t now, uint64_t in_flight) {
   recover_flight_ = std::max<uint64_t>(in_flight, mss_);
   Reduce();
   prr_delivered_ = prr_out_ = 0;
+  last_flight_ = in_flight;
 }
 
 void Cubic::OnRecoveryEnd(int64_t now) {
@@ -67,16 +68,17 @@ void Cubic::OnIdleRestart(int64_t now) {
 
 void Cubic::ReduceInRecovery(const AckSample& sample) {
   prr_delivered_ += sample.acked;
+  prr_out_ += sample.prior_in_flight - std::min(sample.prior_in_flight, last_flight_);  // sent since the last ACK
+  const uint64_t owed = prr_delivered_ - std::min(prr_delivered_, prr_out_);
   uint64_t send;
   if (sample.in_flight > threshold_) {
-    const uint64_t due = (prr_delivered_ * threshold_ + recover_flight_ - 1) / recover_flight_;
-    send = due > prr_out_ ? due - prr_out_ : 0;
+    const uint64_t due = prr_delivered_ * threshold_ / recover_flight_;
+    send = due - std::min(due, prr_out_);
   } else {
-    // Slow start reduction bound: as much as was delivered and one more, never above the threshold.
-    const uint64_t limit = std::max(prr_delivered_ > prr_out_ ? prr_delivered_ - prr_out_ : 0, sample.acked) + mss_;
-    send = std::min(threshold_ - sample.in_flight, limit);
+    // The slow start reduction bound, by bytes and not by ACKs: our peers send one ACK for a burst.
+    send = std::min(threshold_ - sample.in_flight, std::max(owed, sample.acked) + std::max<uint64_t>(sample.acked, mss_));
   }
-  prr_out_ += send;
+  last_flight_ = sample.in_flight;
   window_ = std::max<uint64_t>(sample.in_flight + send, mss_);
 }
 

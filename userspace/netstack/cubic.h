@@ -50,7 +50,7 @@ class Cubic : public CongestionControl {
   bool css_ = false;
 
   // RFC 6937.
-  uint64_t prr_delivered_ = 0, prr_out_ = 0, recover_flight_ = 0;
+  uint64_t prr_delivered_ = 0, prr_out_ = 0, recover_flight_ = 0, last_flight_ = 0;
 
   struct Saved {
     uint64_t window = 0, threshold = 0;

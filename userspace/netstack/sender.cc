@@ -12,12 +12,17 @@ void Sender::Start(Sequence iss, uint32_t mss, bool sack, uint32_t seed) {
   una_ = nxt_ = end_ = edge_ = iss + 1;
   mss_ = mss;
   sack_ok_ = sack;
+  seed_ = seed;
   congestion_ = NewCongestionControl(options_.congestion, mss, seed);
 }
 
 void Sender::SetMss(uint32_t mss) {
   mss_ = mss;
-  congestion_->SetMss(mss);
+  if (last_send_ == 0) {  // the initial window is in segments of this size
+    congestion_ = NewCongestionControl(options_.congestion, mss, seed_);
+  } else {
+    congestion_->SetMss(mss);
+  }
 }
 
 // Twice the window: what is in flight, and as much waiting behind it.

@@ -127,7 +127,7 @@ class Sender {
   Sequence una_ = 0, nxt_ = 0, end_ = 0;
   Sequence edge_ = 0;  // right edge of the peer's window
   uint64_t largest_window_ = 0;
-  uint32_t mss_ = 536;
+  uint32_t mss_ = 536, seed_ = 0;
   bool sack_ok_ = false, nagle_ = false, finish_ = false;
   bool starved_ = false;  // the application found no space and waits
   bool blocked_ = false;  // the congestion window held us back
