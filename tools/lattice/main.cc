@@ -39,6 +39,8 @@ const Command kCommands[] = {
     {{"policy", "show"}, "AGENT", "what an agent may reach", &RunAgentPolicyShow},
     {{"enroll"}, "", "redeem an enrolment token for an agent's token", &RunEnroll},
     {{"up"}, "", "join the overlay as an agent and enforce its policy", &RunUp},
+    {{"wg", "up"}, "FILE", "a wg-quick file on our own WireGuard engine", &RunWgUp},
+    {{"wg", "run"}, "NAME", "a WireGuard interface for wg(8) to set up", &RunWgRun},
     {{"audit", "query"}, "", "records of the control plane", &RunAuditQuery},
     {{"audit", "tail"}, "", "records as they come", &RunAuditTail},
     {{"audit", "top"}, "", "what has most bytes, flows or denials", &RunAuditTop},
