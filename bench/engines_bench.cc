@@ -8,6 +8,7 @@
 // and loses. What is told of a program is the CPU time and memory of its process alone; the two alternate, so that
 // neighbours in time are compared.
 #include <gflags/gflags.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -24,12 +25,14 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/time/clock.h"
 #include "bench/path_relay.h"
 #include "bench/traffic_server.h"
 #include "glog/logging.h"
 #include "tests/testing/child_process.h"
 #include "tests/testing/command.h"
 #include "tests/testing/latticed_dp.h"
+#include "tests/testing/sockets.h"
 #include "tests/testing/temp_dir.h"
 #include "tests/testing/wait_until.h"
 #include "userspace/base/file.h"
@@ -74,6 +77,9 @@ class Setup {
   Measured Run(const std::string& program, const std::string& command, std::vector<std::string> numbers,
                const PathRelay* relay = nullptr);
   NetNamespace& pod() { return *pod_; }
+  pid_t far_pid() const { return engine_->pid(); }
+  // Makes the interface `device` in the pod the far end's peer.
+  void JoinPod(const std::string& device);
 
  private:
   static constexpr uint16_t kFarPort = 51820;
@@ -109,6 +115,20 @@ Setup::Setup(std::vector<std::string> far_engine) {
       far_->Ip(absl::StrCat("addr add ", kFar, "/24 dev ", device, "\nlink set ", device, " mtu 1420 up"));
   CHECK(up.ok()) << up;
   server_ = std::make_unique<TrafficServer>(*far_, lattice::testing::SocketAddress("0.0.0.0", kPort));
+}
+
+void Setup::JoinPod(const std::string& device) {
+  const std::string config = absl::StrCat(dir_.path(), "/tun.conf");
+  CHECK(WriteFileAtomically(config,
+                            absl::StrCat("[Interface]\nPrivateKey = ", pod_key_,
+                                         "\n[Peer]\nPublicKey = ", Output({"wg", "pubkey"}, far_key_),
+                                         "\nAllowedIPs = ", kFar, "/32\nEndpoint = 192.0.2.2:", kFarPort, "\n"),
+                            0600)
+            .ok());
+  CHECK(lattice::testing::WaitUntil([&] { return RunCommand({"wg", "setconf", device, config}).ok(); }));
+  const absl::Status up =
+      pod_->Ip(absl::StrCat("addr add ", kPod, "/24 dev ", device, "\nlink set ", device, " mtu 1420 up"));
+  CHECK(up.ok()) << up;
 }
 
 Measured Setup::Run(const std::string& program, const std::string& command, std::vector<std::string> numbers,
@@ -244,8 +264,66 @@ void BetweenOurs() {
   }
 }
 
+// utime and stime of a process (proc(5)).
+double CpuSeconds(pid_t pid) {
+  const auto text = ReadFile(absl::StrCat("/proc/", pid, "/stat"));
+  CHECK(text.ok()) << text.status();
+  const std::vector<std::string> fields = absl::StrSplit(text->substr(text->rfind(')') + 2), ' ');
+  double user = 0, system = 0;
+  CHECK(absl::SimpleAtod(fields[11], &user) && absl::SimpleAtod(fields[12], &system));
+  return (user + system) / static_cast<double>(sysconf(_SC_CLK_TCK));
+}
+
+// Interfaces by `engine` at both ends, with the kernel's TCP on them: nothing of ours but WireGuard and the TUN device.
+struct Tun {
+  double mbit = 0;
+  double cpu = 0;  // of both processes
+};
+
+Tun KernelTcpOver(const std::vector<std::string>& engine) {
+  Setup setup(engine);
+  const std::string device = absl::StrCat("lat-t-", getpid(), "-p");
+  std::vector<std::string> argv = engine;
+  argv.push_back(device);
+  auto pod = ChildProcess::Start({.argv = argv, .netns = setup.pod().path()});
+  CHECK(pod.ok()) << pod.status();
+  setup.JoinPod(device);
+  auto fd = ConnectTcp(setup.pod(), lattice::testing::SocketAddress(kFar, kPort), absl::Seconds(20));
+  CHECK(fd.ok()) << fd.status();
+  const uint64_t bytes = FLAGS_megabytes * 1'000'000;
+  const double cpu = CpuSeconds((*pod)->pid()) + CpuSeconds(setup.far_pid());
+  const absl::Time start = absl::Now();
+  const uint8_t kind = TrafficServer::kSink;
+  PCHECK(send(fd->get(), &kind, 1, MSG_NOSIGNAL) == 1);
+  std::vector<char> block(256 << 10);
+  for (uint64_t left = bytes; left > 0;) {
+    const ssize_t sent = send(fd->get(), block.data(), std::min<uint64_t>(left, block.size()), MSG_NOSIGNAL);
+    PCHECK(sent > 0);
+    left -= static_cast<uint64_t>(sent);
+  }
+  shutdown(fd->get(), SHUT_WR);
+  PCHECK(read(fd->get(), block.data(), block.size()) == 0);  // it has all
+  return {Mbit(bytes, absl::ToDoubleSeconds(absl::Now() - start)),
+          CpuSeconds((*pod)->pid()) + CpuSeconds(setup.far_pid()) - cpu};
+}
+
+void OnTunDevices() {
+  std::vector<double> rate, cpu;
+  for (uint64_t round = 0; round < FLAGS_rounds; ++round) {
+    const Tun ours = KernelTcpOver({BinaryPath("lattice"), "wg", "run"});
+    const Tun go = KernelTcpOver({"wireguard-go", "--foreground"});
+    std::fprintf(stderr, "# kernel TCP over lattice wg: %.0f Mbit/s, %.2f CPU-s; over wireguard-go: %.0f, %.2f\n",
+                 ours.mbit, ours.cpu, go.mbit, go.cpu);
+    rate.push_back(ours.mbit / go.mbit);
+    cpu.push_back(ours.cpu / go.cpu);
+  }
+  Figure("kernel TCP on TUN devices, throughput / wireguard-go", Median(rate), 1.5, 3, false);
+  Figure("kernel TCP on TUN devices, CPU a bit / wireguard-go", Median(cpu), 0.5, 0.25, true);
+}
+
 int Main() {
   AgainstReference();
+  OnTunDevices();
   BetweenOurs();
   return g_all_met ? 0 : 1;
 }
