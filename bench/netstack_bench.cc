@@ -152,11 +152,14 @@ double KibPerHeldConnection() {
 }
 
 int Main() {
-  const Wire lossy{.delay_ns = 5 * kMillisecond, .bits_per_second = 1'000'000'000, .queue_bytes = 2 << 20, .loss = 0.01};
+  const Wire lossy{
+      .delay_ns = 5 * kMillisecond, .bits_per_second = 1'000'000'000, .queue_bytes = 2 << 20, .loss = 0.01};
   const Wire lengthy{.delay_ns = 25 * kMillisecond, .bits_per_second = 1'000'000'000, .queue_bytes = 8 << 20};
   using netstack::Congestion;
-  Report("goodput at 10 ms RTT, 1 % loss, 1 Gbit/s (Mbit/s)", Goodput(lossy, 128 << 20, Congestion::kBbr), 100, 250, true);
-  Report("goodput at 50 ms RTT, no loss, 1 Gbit/s (Mbit/s)", Goodput(lengthy, 256 << 20, Congestion::kBbr), 400, 600, true);
+  Report("goodput at 10 ms RTT, 1 % loss, 1 Gbit/s (Mbit/s)", Goodput(lossy, 128 << 20, Congestion::kBbr), 100, 250,
+         true);
+  Report("goodput at 50 ms RTT, no loss, 1 Gbit/s (Mbit/s)", Goodput(lengthy, 256 << 20, Congestion::kBbr), 400, 600,
+         true);
   std::printf("note: CUBIC on the same paths: %.0f and %.0f Mbit/s\n", Goodput(lossy, 8 << 20, Congestion::kCubic),
               Goodput(lengthy, 256 << 20, Congestion::kCubic));
   Report("KiB for each end of a held connection", KibPerHeldConnection(), 8, 4, false);
@@ -169,4 +172,6 @@ int Main() {
 }  // namespace
 }  // namespace lattice::testing
 
-int main() { return lattice::testing::Main(); }
+int main() {
+  return lattice::testing::Main();
+}

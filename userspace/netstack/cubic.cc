@@ -76,7 +76,8 @@ void Cubic::ReduceInRecovery(const AckSample& sample) {
     send = due - std::min(due, prr_out_);
   } else {
     // The slow start reduction bound, by bytes and not by ACKs: our peers send one ACK for a burst.
-    send = std::min(threshold_ - sample.in_flight, std::max(owed, sample.acked) + std::max<uint64_t>(sample.acked, mss_));
+    send =
+        std::min(threshold_ - sample.in_flight, std::max(owed, sample.acked) + std::max<uint64_t>(sample.acked, mss_));
   }
   last_flight_ = sample.in_flight;
   window_ = std::max<uint64_t>(sample.in_flight + send, mss_);
