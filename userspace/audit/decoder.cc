@@ -1,14 +1,16 @@
 #include "userspace/audit/decoder.h"
 
-#include <exception>
+#include <deque>
 #include <limits>
-#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/civil_time.h"
 #include "userspace/audit/chain.h"
+#include "userspace/audit/json_reader.h"
 #include "userspace/flow/names.h"
 
 namespace lattice::audit {
@@ -128,59 +130,10 @@ absl::Status Bad(absl::string_view key, absl::string_view text) {
 }
 
 struct Value {
-  enum Type { kAbsent, kText, kNumber, kOther } type = kAbsent;
+  bool there = false;
+  JsonType type = JsonType::kOther;
   uint64_t number = 0;
-  std::string text;
-};
-
-// Receives the parser's events and keeps the values of known keys of the one object.
-class LineHandler : public nlohmann::json_sax<nlohmann::json> {
- public:
-  bool null() override { return Put(Value::kOther); }
-  bool boolean(bool) override { return Put(Value::kOther); }
-  bool number_integer(number_integer_t) override { return Put(Value::kOther); }  // negative
-  bool number_unsigned(number_unsigned_t value) override { return Put(Value::kNumber, value); }
-  bool number_float(number_float_t, const string_t&) override { return Put(Value::kOther); }
-  bool string(string_t& value) override { return Put(Value::kText, 0, std::move(value)); }
-  bool binary(binary_t&) override { return false; }
-  bool start_object(std::size_t) override { return Open(); }
-  bool end_object() override { return --depth_, true; }
-  bool start_array(std::size_t) override { return depth_ > 0 ? Open() : Refuse("not an object"); }
-  bool end_array() override { return --depth_, true; }
-  bool key(string_t& name) override {
-    if (depth_ > 1) return true;
-    const auto found = KeysByName().find(name);
-    key_ = found == KeysByName().end() ? kKeys : found->second;
-    if (key_ == kKeys) return true;
-    return values_[key_].type == Value::kAbsent || Refuse(absl::StrCat("\"", name, "\" is there twice"));
-  }
-  bool parse_error(std::size_t position, const std::string&, const nlohmann::detail::exception&) override {
-    return Refuse(absl::StrCat("not JSON at byte ", position));
-  }
-
-  Value* values() { return values_; }
-  const std::string& error() const { return error_; }
-
- private:
-  bool Open() {
-    if (depth_ == 1 && key_ != kKeys) values_[key_].type = Value::kOther;
-    ++depth_;
-    return true;
-  }
-  bool Put(Value::Type type, uint64_t number = 0, std::string text = "") {
-    if (depth_ == 0) return Refuse("not an object");
-    if (depth_ == 1 && key_ != kKeys) values_[key_] = {type, number, std::move(text)};
-    return true;
-  }
-  bool Refuse(absl::string_view error) {
-    error_ = std::string(error);
-    return false;
-  }
-
-  Value values_[kKeys];
-  Key key_ = kKeys;
-  int depth_ = 0;
-  std::string error_;
+  absl::string_view text;
 };
 
 // "2026-01-31T12:00:00.123456789Z" and nothing else.
@@ -216,21 +169,22 @@ bool ParseTime(absl::string_view text, absl::Time* time) {
 // Takes values out by key; remembers the first thing that was wrong.
 class Fields {
  public:
-  explicit Fields(Value* values) : values_(values) {}
+  explicit Fields(const Value* values) : values_(values) {}
   const absl::Status& status() const { return status_; }
 
-  bool Has(Key key) const { return values_[key].type != Value::kAbsent; }
+  bool Has(Key key) const { return values_[key].there; }
 
-  std::string Text(Key key) {
-    if (values_[key].type == Value::kText) return std::move(values_[key].text);
+  absl::string_view View(Key key) {
+    if (values_[key].type == JsonType::kText) return values_[key].text;
     Fail(key, Has(key) ? "expected a string" : "missing");
     return "";
   }
+  std::string Text(Key key) { return std::string(View(key)); }
   std::string TextIfKnown(Key key) { return Has(key) ? Text(key) : ""; }
 
   template <typename T>
   T Number(Key key, T most = std::numeric_limits<T>::max()) {
-    if (values_[key].type != Value::kNumber) {
+    if (values_[key].type != JsonType::kNumber) {
       Fail(key, Has(key) ? "expected a number without sign and fraction" : "missing");
     } else if (values_[key].number > most) {
       Fail(key, absl::StrCat("expected at most ", most));
@@ -246,18 +200,18 @@ class Fields {
 
   template <typename E, typename Parse>
   E Word(Key key, Parse parse, E otherwise) {
-    const std::string text = Text(key);
+    const absl::string_view text = View(key);
     if (const std::optional<E> value = parse(text)) return *value;
     Fail(key, absl::StrCat("\"", text, "\" is not one of its words"));
     return otherwise;
   }
   absl::Time Time(Key key) {
     absl::Time time;
-    if (!ParseTime(Text(key), &time)) Fail(key, "expected RFC 3339 in UTC with nanoseconds");
+    if (!ParseTime(View(key), &time)) Fail(key, "expected RFC 3339 in UTC with nanoseconds");
     return time;
   }
   IpAddress Ip(Key key) {
-    absl::StatusOr<IpAddress> address = IpAddress::Parse(Text(key));
+    absl::StatusOr<IpAddress> address = IpAddress::Parse(View(key));
     if (address.ok()) return *address;
     Fail(key, "expected an IP address");
     return IpAddress();
@@ -268,7 +222,7 @@ class Fields {
   }
 
  private:
-  Value* values_;
+  const Value* values_;
   absl::Status status_;
 };
 
@@ -276,10 +230,10 @@ void TakeIdentification(Fields& fields, flow::FlowRecord& record) {
   if (fields.Number<uint32_t>(kV) != uint32_t{flow::kRecordVersion}) {
     fields.Fail(kV, absl::StrCat("this program reads version ", flow::kRecordVersion));
   }
-  const std::string node = fields.Text(kNode);
+  const absl::string_view node = fields.View(kNode);
   record.seq = fields.Number<uint64_t>(kSeq);
   uint64_t seq = 0;
-  if (!flow::ParseEventId(fields.Text(kEventId), &record.node, &record.boot, &seq)) {
+  if (!flow::ParseEventId(fields.View(kEventId), &record.node, &record.boot, &seq)) {
     fields.Fail(kEventId, "expected <node>/<boot>/<seq>");
   } else if (record.node != node || record.seq != seq) {
     fields.Fail(kEventId, "node and seq say otherwise");
@@ -317,7 +271,7 @@ void TakeFlow(Fields& fields, flow::FlowRecord& record) {
   record.start = fields.Time(kStart);
   record.duration_ms = fields.Number<uint64_t>(kDurationMs);
   record.policy_generation = fields.Number<uint32_t>(kPolicyGeneration);
-  if (!flow::ParseFlowId(fields.Text(kFlowId), &record.start_monotonic_ns)) {
+  if (!flow::ParseFlowId(fields.View(kFlowId), &record.start_monotonic_ns)) {
     fields.Fail(kFlowId, "expected <boot>-<hex>-<hex>");
   }
   record.host = fields.TextIfKnown(kHost);
@@ -368,15 +322,30 @@ absl::StatusOr<DecodedLine> DecodeLine(absl::string_view line) {
   if (line.size() > kMaxLineBytes) {
     return absl::InvalidArgumentError(absl::StrCat("a line of ", line.size(), " bytes, at most ", kMaxLineBytes));
   }
-  try {
-    LineHandler handler;
-    if (!nlohmann::json::sax_parse(line.begin(), line.end(), &handler)) {
-      return absl::InvalidArgumentError(handler.error());
-    }
-    return Take(Fields(handler.values()));
-  } catch (const std::exception& error) {
-    return absl::InternalError(absl::StrCat("while decoding a line: ", error.what()));
+  Value values[kKeys];
+  std::deque<std::string> unescaped;
+  absl::string_view twice;
+  const JsonEnd end = ReadJsonObject(line, unescaped, [&](const JsonMember& member) {
+    const auto found = KeysByName().find(member.key);
+    if (found == KeysByName().end()) return true;
+    Value& value = values[found->second];
+    if (value.there) twice = member.key;
+    value = {true, member.type, member.number, member.text};
+    return twice.empty();
+  });
+  switch (end.kind) {
+    case JsonEnd::kDone:
+      return Take(Fields(values));
+    case JsonEnd::kNoObject:
+      return absl::InvalidArgumentError("not an object");
+    case JsonEnd::kStopped:
+      return absl::InvalidArgumentError(absl::StrCat("\"", twice, "\" is there twice"));
+    case JsonEnd::kTooDeep:
+      return absl::InvalidArgumentError("nested too deep");
+    case JsonEnd::kMalformed:
+      break;
   }
+  return absl::InvalidArgumentError(absl::StrCat("not JSON at byte ", end.at));
 }
 
 }  // namespace lattice::audit

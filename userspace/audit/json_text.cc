@@ -12,28 +12,6 @@ bool IsPlain(unsigned char c) {
   return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
 }
 
-// Length of the well-formed UTF-8 sequence at the start of `text`, which begins with a byte
-// from 0x80 up; 0 if there is none (Unicode 15, table 3-7).
-size_t Utf8Length(absl::string_view text) {
-  const auto byte = [&](size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u; };
-  const auto continues = [&](size_t i) { return (byte(i) & 0xc0) == 0x80; };
-  const unsigned lead = byte(0);
-  const unsigned second = byte(1);
-  if (!continues(1)) return 0;
-  if (lead >= 0xc2 && lead <= 0xdf) return 2;
-  if (lead >= 0xe0 && lead <= 0xef) {
-    if (lead == 0xe0 && second < 0xa0) return 0;  // overlong
-    if (lead == 0xed && second > 0x9f) return 0;  // surrogates
-    return continues(2) ? 3 : 0;
-  }
-  if (lead >= 0xf0 && lead <= 0xf4) {
-    if (lead == 0xf0 && second < 0x90) return 0;  // overlong
-    if (lead == 0xf4 && second > 0x8f) return 0;  // above U+10FFFF
-    return continues(2) && continues(3) ? 4 : 0;
-  }
-  return 0;
-}
-
 char* PutEscapedAscii(char* out, unsigned char c) {
   *out++ = '\\';
   switch (c) {
@@ -80,6 +58,26 @@ void LongestZeroRun(const uint16_t groups[8], int* begin, int* end) {
 }
 
 }  // namespace
+
+size_t Utf8Length(absl::string_view text) {
+  const auto byte = [&](size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u; };
+  const auto continues = [&](size_t i) { return (byte(i) & 0xc0) == 0x80; };
+  const unsigned lead = byte(0);
+  const unsigned second = byte(1);
+  if (!continues(1)) return 0;
+  if (lead >= 0xc2 && lead <= 0xdf) return 2;
+  if (lead >= 0xe0 && lead <= 0xef) {
+    if (lead == 0xe0 && second < 0xa0) return 0;  // overlong
+    if (lead == 0xed && second > 0x9f) return 0;  // surrogates
+    return continues(2) ? 3 : 0;
+  }
+  if (lead >= 0xf0 && lead <= 0xf4) {
+    if (lead == 0xf0 && second < 0x90) return 0;  // overlong
+    if (lead == 0xf4 && second > 0x8f) return 0;  // above U+10FFFF
+    return continues(2) && continues(3) ? 4 : 0;
+  }
+  return 0;
+}
 
 char* PutHex8(char* out, uint32_t value) {
   for (int shift = 28; shift >= 0; shift -= 4) *out++ = kHexDigits[value >> shift & 15];

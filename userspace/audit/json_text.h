@@ -32,6 +32,10 @@ char* PutHex(char* out, Number value) {
   return std::to_chars(out, out + kMaxNumberText, value, 16).ptr;
 }
 
+// Length of the well-formed UTF-8 sequence at the start of `text`, which begins with a byte
+// from 0x80 up; 0 if there is none (Unicode 15, table 3-7).
+size_t Utf8Length(absl::string_view text);
+
 char* PutHex8(char* out, uint32_t value);  // always 8 digits
 
 // The inside of a JSON string: kMaxEscapedPerByte * text.size() bytes at most. Every byte that

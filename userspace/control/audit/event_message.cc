@@ -1,7 +1,6 @@
 #include "userspace/control/audit/event_message.h"
 
-#include <exception>
-#include <nlohmann/json.hpp>
+#include <deque>
 #include <optional>
 #include <string>
 
@@ -9,6 +8,7 @@
 #include "absl/time/civil_time.h"
 #include "absl/time/time.h"
 #include "glog/logging.h"
+#include "userspace/audit/json_reader.h"
 #include "userspace/control/audit/event_fields.h"
 #include "userspace/flow/record.h"
 
@@ -58,7 +58,7 @@ std::optional<int64_t> ParsePlainTime(absl::string_view text) {
   return (((days * 24 + hour) * 60 + minute) * 60 + second) * 1'000'000'000 + nanos;
 }
 
-absl::StatusOr<int64_t> ParseTimeNs(absl::string_view key, const std::string& text) {
+absl::StatusOr<int64_t> ParseTimeNs(absl::string_view key, absl::string_view text) {
   if (const std::optional<int64_t> plain = ParsePlainTime(text)) return *plain;
   absl::Time time;
   std::string error;
@@ -68,119 +68,81 @@ absl::StatusOr<int64_t> ParseTimeNs(absl::string_view key, const std::string& te
   return absl::ToUnixNanos(time);
 }
 
-// Receives the parser's events and fills the event from the keys of the one object. Values inside of nested ones
-// are skipped. Returning false ends the parse; status() says why.
-class MessageHandler : public nlohmann::json_sax<nlohmann::json> {
+// Fills the event from the members of the one object; Take() returns false at the first that is wrong.
+class Members {
  public:
-  explicit MessageHandler(FlowEvent& event) : event_(event) {}
+  explicit Members(FlowEvent& event) : event_(event) {}
 
-  bool null() override { return Other(); }
-  bool boolean(bool) override { return Other(); }
-  bool number_integer(number_integer_t) override {
-    return depth_ != 1 || field_ == nullptr ? Other() : Fail("negative");
-  }
-  bool number_unsigned(number_unsigned_t value) override {
-    if (depth_ != 1) return Other();
-    if (key_ == "v") {
-      version_ = value;
-      return true;
-    }
-    if (field_ == nullptr) return true;
-    if (field_->kind != FieldKind::kNumber) return Fail("expected a text");
-    if (value > static_cast<uint64_t>(INT64_MAX)) return Fail("out of range");
-    event_.*(field_->number()) = static_cast<int64_t>(value);
-    return true;
-  }
-  bool number_float(number_float_t, const string_t&) override { return Other(); }
-  bool string(string_t& value) override {
-    if (depth_ != 1 || field_ == nullptr) return Other();
-    if (field_->kind == FieldKind::kNumber) return Fail("expected a number");
-    if (field_->kind == FieldKind::kTime) {
-      const absl::StatusOr<int64_t> time = ParseTimeNs(key_, value);
-      if (!time.ok()) {
-        status_ = time.status();
-        return false;
-      }
-      event_.*(field_->number()) = *time;
-      return true;
-    }
-    if (value.size() > field_->max_bytes) return Fail(absl::StrCat("has more than ", field_->max_bytes, " bytes"));
-    event_.*(field_->text()) = std::move(value);
-    return true;
-  }
-  bool binary(binary_t&) override { return Other(); }
-  bool start_object(size_t) override { return Open(); }
-  bool end_object() override { return Close(); }
-  bool start_array(size_t) override {
-    if (depth_ == 0) status_ = absl::InvalidArgumentError("the message is no JSON object");
-    return depth_ > 0 && Open();
-  }
-  bool end_array() override { return Close(); }
-  bool key(string_t& key) override {
-    if (depth_ != 1) return true;
-    key_ = std::move(key);
-    field_ = FindEventField(key_);
-    const uint64_t bit = BitOf(field_, key_);
-    if ((seen_ & bit) != 0) return Fail("twice");
+  bool Take(const audit::JsonMember& member) {
+    const EventField* field = FindEventField(member.key);
+    const bool is_version = field == nullptr && member.key == "v";
+    if (field == nullptr && !is_version) return true;  // those may come as often as they like
+    const uint64_t bit = BitOf(field);
+    if ((seen_ & bit) != 0) return Fail(member, "twice");
     seen_ |= bit;
+    if (is_version || field->kind == FieldKind::kNumber) {
+      return TakeNumber(member, is_version ? version_ : event_.*(field->number()));
+    }
+    if (member.type != audit::JsonType::kText) return Fail(member, "expected a text");
+    if (field->kind == FieldKind::kTime) {
+      const absl::StatusOr<int64_t> time = ParseTimeNs(member.key, member.text);
+      if (time.ok()) event_.*(field->number()) = *time;
+      status_ = time.status();
+      return time.ok();
+    }
+    if (member.text.size() > field->max_bytes) {
+      return Fail(member, absl::StrCat("has more than ", field->max_bytes, " bytes"));
+    }
+    (event_.*(field->text())).assign(member.text.data(), member.text.size());
     return true;
-  }
-  bool parse_error(size_t, const std::string&, const nlohmann::detail::exception& error) override {
-    status_ = absl::InvalidArgumentError(error.what());
-    return false;
   }
 
   const absl::Status& status() const { return status_; }
-  uint64_t version() const { return version_; }
-  bool seen(absl::string_view key) const { return (seen_ & BitOf(FindEventField(key), key)) != 0; }
+  int64_t version() const { return version_; }
+  bool seen(absl::string_view key) const { return (seen_ & BitOf(FindEventField(key))) != 0; }
 
  private:
-  static constexpr int kMaxDepth = 16;
-
-  // Of a key that is kept, or "v"; 0 for the others, which may come as often as they like.
-  static uint64_t BitOf(const EventField* field, absl::string_view key) {
-    if (field == nullptr) return key == "v" ? uint64_t{1} << 63 : 0;
+  // Of a key that is kept; of "v", which has no field, the last.
+  static uint64_t BitOf(const EventField* field) {
     DCHECK_LT(EventFields().size(), 63u);
-    return uint64_t{1} << (field - EventFields().data());
+    return uint64_t{1} << (field == nullptr ? 63 : field - EventFields().data());
   }
 
-  bool Fail(absl::string_view text) {
-    status_ = Bad(key_, text);
-    return false;
-  }
-  // A value of a type that no field has.
-  bool Other() {
-    if (depth_ == 0) status_ = absl::InvalidArgumentError("the message is no JSON object");
-    if (depth_ == 1 && (field_ != nullptr || key_ == "v")) return Fail("of the wrong type");
-    return depth_ > 0;
-  }
-  bool Open() {
-    if (depth_ == 1 && field_ != nullptr) return Fail("of the wrong type");
-    if (++depth_ <= kMaxDepth) return true;
-    status_ = absl::InvalidArgumentError("nested too deep");
-    return false;
-  }
-  bool Close() {
-    --depth_;
+  bool TakeNumber(const audit::JsonMember& member, int64_t& number) {
+    if (member.type == audit::JsonType::kNegative) return Fail(member, "negative");
+    if (member.type != audit::JsonType::kNumber) return Fail(member, "expected a number without a fraction");
+    if (member.number > static_cast<uint64_t>(INT64_MAX)) return Fail(member, "out of range");
+    number = static_cast<int64_t>(member.number);
     return true;
+  }
+  bool Fail(const audit::JsonMember& member, absl::string_view text) {
+    status_ = Bad(member.key, text);
+    return false;
   }
 
   FlowEvent& event_;
-  int depth_ = 0;
-  std::string key_;
-  const EventField* field_ = nullptr;
-  uint64_t version_ = 0;
+  int64_t version_ = 0;
   uint64_t seen_ = 0;
   absl::Status status_;
 };
 
-absl::Status Parse(absl::string_view message, MessageHandler& handler) {
-  try {
-    if (nlohmann::json::sax_parse(message.begin(), message.end(), &handler)) return absl::OkStatus();
-  } catch (const std::exception& error) {
-    return absl::InvalidArgumentError(error.what());
+absl::Status Parse(absl::string_view message, Members& members) {
+  std::deque<std::string> unescaped;
+  const audit::JsonEnd end =
+      audit::ReadJsonObject(message, unescaped, [&](const audit::JsonMember& member) { return members.Take(member); });
+  switch (end.kind) {
+    case audit::JsonEnd::kDone:
+      return absl::OkStatus();
+    case audit::JsonEnd::kStopped:
+      return members.status();
+    case audit::JsonEnd::kNoObject:
+      return absl::InvalidArgumentError("the message is no JSON object");
+    case audit::JsonEnd::kTooDeep:
+      return absl::InvalidArgumentError("nested too deep");
+    case audit::JsonEnd::kMalformed:
+      break;
   }
-  return handler.status().ok() ? absl::InvalidArgumentError("malformed JSON") : handler.status();
+  return absl::InvalidArgumentError(absl::StrCat("parse error: no JSON in UTF-8 at byte ", end.at));
 }
 
 // node, boot and seq are in the id; the table's uniqueness is by the id, its gaps by the others.
@@ -214,16 +176,16 @@ absl::StatusOr<FlowEvent> DecodeMessage(absl::string_view message, const StreamP
     return absl::ResourceExhaustedError(absl::StrCat("the message has more than ", kMaxMessageBytes, " bytes"));
   }
   FlowEvent event;
-  MessageHandler handler(event);
-  if (absl::Status parsed = Parse(message, handler); !parsed.ok()) return parsed;
-  if (handler.version() > static_cast<uint64_t>(flow::kRecordVersion)) {
+  Members members(event);
+  if (absl::Status parsed = Parse(message, members); !parsed.ok()) return parsed;
+  if (members.version() > int64_t{flow::kRecordVersion}) {
     return absl::FailedPreconditionError(
-        absl::StrCat("\"v\": ", handler.version(), " is newer than this latticed knows: update it"));
+        absl::StrCat("\"v\": ", members.version(), " is newer than this latticed knows: update it"));
   }
   for (absl::string_view key : {"agentId", "ts"}) {
-    if (!handler.seen(key)) return Bad(key, "missing");
+    if (!members.seen(key)) return Bad(key, "missing");
   }
-  if (handler.seen("eventId")) {
+  if (members.seen("eventId")) {
     if (absl::Status identity = CheckIdentity(event); !identity.ok()) return identity;
   } else {
     event.event_id = absl::StrCat("stream/", place.time_ns, "/", place.seq);
