@@ -292,10 +292,10 @@ double Alternative() {
     CHECK(message.has_value()) << "only " << i << " messages came";
     auto event = control::DecodeMessage(message->payload, {.seq = i + 1, .time_ns = absl::GetCurrentTimeNanos()});
     CHECK(event.ok()) << event.status();
-    event->id = control::NewRowIds(1)[0];
+    const std::string id = control::NewRowIds(1)[0];
     std::vector<sql::Param> params;
     const std::string dst = control::AddressKey(event->dst_ip), src = control::AddressKey(event->src_ip);
-    control::AppendParams(*event, absl::GetCurrentTimeNanos(), dst, src, params);
+    control::AppendParams(*event, id, absl::GetCurrentTimeNanos(), dst, src, params);
     CHECK((*connection)->Execute(control::InsertEvent(), params, absl::InfiniteFuture()).ok());
   }
   return static_cast<double>(all) / Seconds(begin);

@@ -69,14 +69,20 @@ TEST_F(StoreReport, SumsAreThoseOverAllEvents) {
   for (size_t at = 0; at < events.size(); at += 100) {
     Append({events.begin() + static_cast<int64_t>(at), events.begin() + static_cast<int64_t>(at) + 100});
   }
-  const int64_t ranges[][2] = {{kT0, kT0 + 4 * kHour},
-                               {kT0 + 7 * kMinute, kT0 + 3 * kHour + 11 * kMinute},
-                               {kT0 + 7 * kMinute, kT0 + 9 * kMinute},
-                               {kT0 + 50 * kMinute, kT0 + 70 * kMinute}};
+  const int64_t ranges[][2] = {
+      {kT0, kT0 + 4 * kHour},
+      {kT0 + 7 * kMinute, kT0 + 3 * kHour + 11 * kMinute},
+      {kT0 + 7 * kMinute, kT0 + 9 * kMinute},
+      {kT0 + 50 * kMinute, kT0 + 70 * kMinute},
+      // Hours of which more is in the range than not, at either end, at both, and the same one.
+      {kT0 + 7 * kMinute, kT0 + 2 * kHour + 50 * kMinute},
+      {kT0 + 40 * kMinute, kT0 + 3 * kHour + 50 * kMinute},
+      {kT0 + 65 * kMinute, kT0 + 115 * kMinute}};
   for (const auto& [from, to] : ranges) {
-    for (const bool filtered : {false, true}) {
+    for (const auto& [by_agent, by_port] : {std::pair(false, false), std::pair(true, true), std::pair(false, true)}) {
       FlowFilter filter{.from_ns = from, .to_ns = to};
-      if (filtered) filter.agents = {{"agent1"}, {"agent2"}}, filter.ports = {{"443", true}};
+      if (by_agent) filter.agents = {{"agent1"}, {"agent2"}};
+      if (by_port) filter.ports = {{"443", true}};
       Reference reference;
       std::map<std::string, TopEntry> by[4];
       std::map<int64_t, TimelinePoint> timeline;
@@ -85,7 +91,8 @@ TEST_F(StoreReport, SumsAreThoseOverAllEvents) {
       for (const FlowEvent& event : events) {
         const int64_t bytes = reference.Bytes(event);
         if (event.ts_ns < from || event.ts_ns >= to) continue;
-        if (filtered && (event.dst_port == 443 || (event.agent_id != "agent1" && event.agent_id != "agent2"))) continue;
+        if (by_port && event.dst_port == 443) continue;
+        if (by_agent && event.agent_id != "agent1" && event.agent_id != "agent2") continue;
         const bool denied = event.event == "denied";
         const bool start = event.event == "start";
         int i = 0;

@@ -11,6 +11,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/types/span.h"
 #include "userspace/base/clock.h"
 #include "userspace/control/audit/flow_store.h"
 #include "userspace/sql/database.h"
@@ -62,7 +63,7 @@ class SqlFlowStore : public FlowStore {
       : database_(database), options_(options), clock_(clock) {}
 
   int64_t NowNs() const { return absl::ToUnixNanos(clock_.Now()); }
-  absl::StatusOr<IngestResult> AppendOnce(const IngestBatch& batch, const std::vector<FlowEvent>& events,
+  absl::StatusOr<IngestResult> AppendOnce(const IngestBatch& batch, absl::Span<const FlowEvent* const> events,
                                           absl::Time deadline);
   // One transaction of DeleteBefore(); how many rows it deleted.
   absl::StatusOr<int64_t> DeleteEvents(int64_t before_ns, const Archive& archive, absl::Time deadline);

@@ -9,6 +9,7 @@
 // of their keys. So every transaction takes its locks in one global order and none waits in a circle. Should the server
 // abort one after all (Aborted), it is done again.
 #include <algorithm>
+#include <deque>
 #include <set>
 
 #include "absl/container/flat_hash_set.h"
@@ -31,11 +32,14 @@ namespace {
 constexpr int kTries = 5;
 constexpr size_t kMaxPayloadBytes = 64 << 10;
 
-absl::Status LockNodes(sql::Connection& connection, const IngestBatch& batch, const std::vector<FlowEvent>& events,
-                       absl::Time deadline) {
+using Events = absl::Span<const FlowEvent* const>;
+
+absl::Status LockNodes(sql::Connection& connection, const IngestBatch& batch, Events events, absl::Time deadline) {
   if (connection.engine() == sql::Engine::kSqlite) return absl::OkStatus();  // BEGIN IMMEDIATE locks everything
+  absl::flat_hash_set<absl::string_view> nodes;
+  for (const FlowEvent* event : events) nodes.insert(event->node);
   std::set<int64_t> keys;
-  for (const FlowEvent& event : events) keys.insert(LockKey(absl::StrCat("lattice/node/", event.node)));
+  for (absl::string_view node : nodes) keys.insert(LockKey(absl::StrCat("lattice/node/", node)));
   for (const AuditHead& head : batch.heads) keys.insert(LockKey(absl::StrCat("lattice/node/", head.node)));
   if (!batch.rejects.empty()) keys.insert(LockKey("lattice/rejects"));
   if (keys.empty()) return absl::OkStatus();
@@ -60,23 +64,21 @@ absl::Status AddInserted(sql::Connection& connection, const std::vector<std::str
   return absl::OkStatus();
 }
 
-// Which of `events` were new.
-absl::StatusOr<std::vector<size_t>> InsertEvents(sql::Connection& connection, std::vector<FlowEvent> events,
-                                                 const std::vector<std::string>& dst_keys, int64_t now_ns,
-                                                 absl::Time deadline) {
-  const std::vector<std::string> ids = NewRowIds(events.size());
+// Inserts the events from `begin` to `end`, and adds to `fresh` which of them were new.
+absl::Status InsertSome(sql::Connection& connection, Events events, const std::vector<std::string>& ids,
+                        const std::vector<std::string>& dst_keys, size_t begin, size_t end, int64_t now_ns,
+                        std::vector<size_t>& fresh, absl::Time deadline) {
   std::vector<std::string> src_keys;
-  src_keys.reserve(events.size());
+  src_keys.reserve(end - begin);
   std::vector<sql::Param> params;
-  params.reserve(events.size() * kInsertWidth);
-  for (size_t i = 0; i < events.size(); ++i) {
-    events[i].id = ids[i];
-    src_keys.push_back(AddressKey(events[i].src_ip));
-    AppendParams(events[i], now_ns, dst_keys[i], src_keys[i], params);
+  params.reserve((end - begin) * kInsertWidth);
+  for (size_t i = begin; i < end; ++i) {
+    src_keys.push_back(AddressKey(events[i]->src_ip));
+    AppendParams(*events[i], ids[i], now_ns, dst_keys[i], src_keys.back(), params);
   }
   // In PostgreSQL a statement costs more than a row. In SQLite one of many rows is no faster.
   const size_t in_groups =
-      connection.engine() == sql::Engine::kPostgresql ? events.size() / kInsertRows * kInsertRows : 0;
+      connection.engine() == sql::Engine::kPostgresql ? (end - begin) / kInsertRows * kInsertRows : 0;
   const absl::Span<const sql::Param> all(params);
   LATTICE_ASSIGN_OR_RETURN(const std::vector<int64_t> groups,
                            connection.ExecuteMany(InsertManyEvents(), all.first(in_groups * kInsertWidth),
@@ -84,24 +86,38 @@ absl::StatusOr<std::vector<size_t>> InsertEvents(sql::Connection& connection, st
   LATTICE_ASSIGN_OR_RETURN(
       const std::vector<int64_t> single,
       connection.ExecuteMany(InsertEvent(), all.subspan(in_groups * kInsertWidth), kInsertWidth, deadline));
-  std::vector<size_t> fresh;
   for (size_t group = 0; group < groups.size(); ++group) {
-    const size_t begin = group * kInsertRows;
+    const size_t first = begin + group * kInsertRows;
     if (groups[group] == static_cast<int64_t>(kInsertRows)) {
-      for (size_t i = begin; i < begin + kInsertRows; ++i) fresh.push_back(i);
+      for (size_t i = first; i < first + kInsertRows; ++i) fresh.push_back(i);
       continue;
     }
-    LATTICE_RETURN_IF_ERROR(AddInserted(connection, ids, begin, fresh, deadline));
+    LATTICE_RETURN_IF_ERROR(AddInserted(connection, ids, first, fresh, deadline));
   }
   for (size_t i = 0; i < single.size(); ++i) {
-    if (single[i] > 0) fresh.push_back(in_groups + i);
+    if (single[i] > 0) fresh.push_back(begin + in_groups + i);
+  }
+  return absl::OkStatus();
+}
+
+// Which of `events` were new.
+absl::StatusOr<std::vector<size_t>> InsertEvents(sql::Connection& connection, Events events,
+                                                 const std::vector<std::string>& dst_keys, int64_t now_ns,
+                                                 absl::Time deadline) {
+  constexpr size_t kAtOnce = 25 * kInsertRows;  // their parameters fit a processor's cache
+  const std::vector<std::string> ids = NewRowIds(events.size());
+  std::vector<size_t> fresh;
+  fresh.reserve(events.size());
+  for (size_t begin = 0; begin < events.size(); begin += kAtOnce) {
+    LATTICE_RETURN_IF_ERROR(InsertSome(connection, events, ids, dst_keys, begin,
+                                       std::min(begin + kAtOnce, events.size()), now_ns, fresh, deadline));
   }
   return fresh;
 }
 
 // Of the events that are not new, those whose eventId is of another agent's record. Of two that claim the same number
 // the first is in the table; the other must not vanish as a duplicate.
-absl::StatusOr<std::vector<Reject>> FindConflicts(sql::Connection& connection, const std::vector<FlowEvent>& events,
+absl::StatusOr<std::vector<Reject>> FindConflicts(sql::Connection& connection, Events events,
                                                   const std::vector<size_t>& fresh, absl::Time deadline) {
   std::vector<Reject> conflicts;
   if (fresh.size() == events.size()) return conflicts;
@@ -109,7 +125,7 @@ absl::StatusOr<std::vector<Reject>> FindConflicts(sql::Connection& connection, c
   for (const size_t index : fresh) is_fresh[index] = true;
   for (size_t i = 0; i < events.size(); ++i) {
     if (is_fresh[i]) continue;
-    const FlowEvent& event = events[i];
+    const FlowEvent& event = *events[i];
     LATTICE_ASSIGN_OR_RETURN(
         const std::vector<sql::Row> rows,
         connection.Query("SELECT agent_id FROM la_flow_events WHERE event_id = ?", {event.event_id}, deadline));
@@ -201,12 +217,11 @@ absl::Status InsertHeads(sql::Connection& connection, std::vector<AuditHead> hea
 
 }  // namespace
 
-absl::StatusOr<IngestResult> SqlFlowStore::AppendOnce(const IngestBatch& batch, const std::vector<FlowEvent>& events,
-                                                      absl::Time deadline) {
+absl::StatusOr<IngestResult> SqlFlowStore::AppendOnce(const IngestBatch& batch, Events events, absl::Time deadline) {
   const int64_t now_ns = NowNs();
   std::vector<std::string> dst_keys;
   dst_keys.reserve(events.size());
-  for (const FlowEvent& event : events) dst_keys.push_back(AddressKey(event.dst_ip));
+  for (const FlowEvent* event : events) dst_keys.push_back(AddressKey(event->dst_ip));
 
   LATTICE_ASSIGN_OR_RETURN(sql::Lease connection, database_.Borrow(deadline));
   LATTICE_ASSIGN_OR_RETURN(sql::Transaction transaction,
@@ -218,8 +233,8 @@ absl::StatusOr<IngestResult> SqlFlowStore::AppendOnce(const IngestBatch& batch, 
   LATTICE_ASSIGN_OR_RETURN(result.fresh, InsertEvents(*connection, events, dst_keys, now_ns, deadline));
   SourceChanges sources;
   for (const size_t index : result.fresh) {
-    rollup.Add(events[index], dst_keys[index]);
-    sources.Add(events[index]);
+    rollup.Add(*events[index], dst_keys[index]);
+    sources.Add(*events[index]);
   }
   LATTICE_RETURN_IF_ERROR(sources.Write(*connection, now_ns, deadline));
   LATTICE_RETURN_IF_ERROR(rollup.Write(*connection, deadline));
@@ -237,11 +252,12 @@ absl::StatusOr<IngestResult> SqlFlowStore::AppendOnce(const IngestBatch& batch, 
 
 absl::StatusOr<IngestResult> SqlFlowStore::Append(const IngestBatch& batch) {
   const absl::Time deadline = absl::Now() + options_.write_timeout;
-  std::vector<FlowEvent> events;
+  std::vector<const FlowEvent*> events;
   events.reserve(batch.events.size());
+  std::deque<FlowEvent> changed;
   for (const FlowEvent& event : batch.events) {
     if (event.event_id.empty()) return absl::InvalidArgumentError("an event without an eventId");
-    events.push_back(Storable(event));
+    events.push_back(IsStorable(event) ? &event : &changed.emplace_back(Storable(event)));
   }
   SqliteWriterLock lock(database_.engine(), writer_);
   absl::StatusOr<IngestResult> result = AppendOnce(batch, events, deadline);

@@ -39,6 +39,17 @@ std::string OfNewest(sql::Engine engine, absl::string_view column) {
                                         : absl::StrCat("(array_agg(", column, " ORDER BY last_ts DESC))[1]");
 }
 
+std::string LargestPerValue(sql::Engine engine, absl::string_view table, absl::string_view columns,
+                            absl::string_view key, absl::string_view condition, absl::string_view largest) {
+  const bool sqlite = engine == sql::Engine::kSqlite;
+  const std::string one = absl::StrCat("(SELECT ", sqlite ? "rowid" : columns, " FROM ", table, " WHERE ", key,
+                                       " = q.value AND ", condition, " ORDER BY ", largest, " DESC LIMIT 1)");
+  if (!sqlite) return absl::StrCat("SELECT e.* FROM ", ListTable(engine), " AS q CROSS JOIN LATERAL ", one, " AS e");
+  // SQLite has no LATERAL; the row's number finds it at once.
+  return absl::StrCat("SELECT ", columns, " FROM ", ListTable(engine), " AS q CROSS JOIN ", table,
+                      " AS e ON e.rowid = ", one);
+}
+
 absl::string_view SkipLocked(sql::Engine engine) {
   return engine == sql::Engine::kSqlite ? "" : " FOR UPDATE SKIP LOCKED";
 }

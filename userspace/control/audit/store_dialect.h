@@ -22,6 +22,11 @@ std::string Sum(sql::Engine engine, absl::string_view expression);
 // In a grouped SELECT that has max(last_ts) and no other max or min: `column` of the row with the largest last_ts.
 std::string OfNewest(sql::Engine engine, absl::string_view column);
 
+// A query whose parameter is a JsonList: of each of its texts, `columns` of the row with the largest `largest` among
+// those whose `key` it is and that meet `condition`. Texts without one have no row.
+std::string LargestPerValue(sql::Engine engine, absl::string_view table, absl::string_view columns,
+                            absl::string_view key, absl::string_view condition, absl::string_view largest);
+
 // A DELETE whose rows other transactions have locked leaves those out rather than wait: it locks in no order.
 absl::string_view SkipLocked(sql::Engine engine);
 

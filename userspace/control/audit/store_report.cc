@@ -1,7 +1,9 @@
 // Timeline, Top, Hints and Agents: sums over the roll-ups.
 //
 // A range of time is made of whole hours, read from the tables per hour, and the minutes at both ends, read from the
-// tables per minute: a week is some 170 hours and at most 118 minutes.
+// tables per minute: a week is some 170 hours and at most 118 minutes. Where all that is asked for are sums, an hour of
+// which the range has more than half is read as well and the minutes that are not in the range are taken off: at most
+// 60 minutes, and none of those to come.
 #include <algorithm>
 #include <limits>
 #include <map>
@@ -40,10 +42,11 @@ Range RangeOf(const FlowFilter& filter) {
   return {BucketOf(from, kMinuteNs), to >= kEnd ? kEnd : BucketOf(to + kMinuteNs - 1, kMinuteNs)};
 }
 
-// A table and the part of a range that is read from it.
+// A table and the part of a range that is read from it. `sign` -1: it is taken off.
 struct Piece {
   const char* suffix;
   Range range;
+  int sign = 1;
 };
 
 std::vector<Piece> PiecesOf(const Range& range) {
@@ -53,6 +56,25 @@ std::vector<Piece> PiecesOf(const Range& range) {
   std::vector<Piece> pieces = {{"1h", {first_hour, last_hour}}};
   if (range.from_ns < first_hour) pieces.push_back({"1m", {range.from_ns, first_hour}});
   if (last_hour < range.to_ns) pieces.push_back({"1m", {last_hour, range.to_ns}});
+  return pieces;
+}
+
+// The same with fewer minutes, for sums alone.
+std::vector<Piece> SummedPiecesOf(const Range& range) {
+  const int64_t before = BucketOf(range.from_ns, kHourNs);
+  const int64_t behind = BucketOf(range.to_ns + kHourNs - 1, kHourNs);
+  const bool take_off_first = range.from_ns - before < kHourNs / 2;
+  const bool take_off_last = behind - range.to_ns < kHourNs / 2;
+  const Range hours = {take_off_first ? before : before + kHourNs, take_off_last ? behind : behind - kHourNs};
+  if (hours.from_ns >= hours.to_ns) return {{"1m", range}};
+  std::vector<Piece> pieces = {{"1h", hours}};
+  const auto add_minutes = [&](int64_t from, int64_t to, int sign) {
+    if (from < to) pieces.push_back({"1m", {from, to}, sign});
+  };
+  add_minutes(range.from_ns, hours.from_ns, 1);
+  add_minutes(hours.from_ns, range.from_ns, -1);
+  add_minutes(hours.to_ns, range.to_ns, 1);
+  add_minutes(range.to_ns, hours.to_ns, -1);
   return pieces;
 }
 
@@ -73,7 +95,7 @@ bool NeedsDestinations(const FlowFilter& filter) {
   return !filter.protocols.empty() || !filter.ports.empty() || !filter.destinations.empty();
 }
 
-// FROM of the rows of `range` that match, as the table `r`.
+// FROM of the rows of `pieces` that match, as the table `r`.
 absl::StatusOr<Fragment> RowsOf(absl::string_view table, absl::string_view columns, const std::vector<Piece>& pieces,
                                 const FlowFilter& filter, absl::string_view extra) {
   Fragment from{.text = " FROM ("};
@@ -82,7 +104,8 @@ absl::StatusOr<Fragment> RowsOf(absl::string_view table, absl::string_view colum
     conditions.Add("bucket >= ? AND bucket < ?", {pieces[i].range.from_ns, pieces[i].range.to_ns});
     LATTICE_RETURN_IF_ERROR(AddTerms(filter, conditions));
     if (!extra.empty()) conditions.Add(extra);
-    from.Append(absl::StrCat(i == 0 ? "" : " UNION ALL ", "SELECT ", columns, " FROM ", table, pieces[i].suffix));
+    from.Append(absl::StrCat(i == 0 ? "" : " UNION ALL ", "SELECT ", columns, ", ", pieces[i].sign, " AS sign FROM ",
+                             table, pieces[i].suffix));
     from.Append(conditions.Where());
   }
   from.Append(") AS r");
@@ -154,28 +177,37 @@ absl::StatusOr<std::vector<TopEntry>> SqlFlowStore::Top(const FlowFilter& filter
                        : by == TopBy::kAgent     ? "agent_id"
                        : by == TopBy::kPort      ? "dst_port"
                                                  : "rule";
+  const bool over_agents = by != TopBy::kAgent && filter.agents.empty();
   const bool agents_only = by == TopBy::kAgent && !NeedsDestinations(filter);
+  const char* table = over_agents ? "la_flow_totals_" : agents_only ? "la_flow_agents_" : "la_flow_rollup_";
+  const Range range = RangeOf(filter);
   LATTICE_ASSIGN_OR_RETURN(
       const Fragment rows,
-      RowsOf(agents_only ? "la_flow_agents_" : "la_flow_rollup_", absl::StrCat(column, ", verdict, flows, bytes"),
-             PiecesOf(RangeOf(filter)), filter, metric == TopMetric::kDenied ? "verdict = 'drop'" : ""));
+      RowsOf(table, absl::StrCat(column, ", verdict, flows, bytes", over_agents ? ", records" : ""),
+             over_agents ? SummedPiecesOf(range) : PiecesOf(range), filter,
+             metric == TopMetric::kDenied ? "verdict = 'drop'" : ""));
   const sql::Engine engine = database_.engine();
   const char* order = metric == TopMetric::kBytes ? "2" : metric == TopMetric::kFlows ? "3" : "4";
-  Fragment statement{.text = absl::StrCat("SELECT ", column, ", ", Sum(engine, "bytes"), ", ",
-                                          Sum(engine, "CASE WHEN verdict = 'drop' THEN 0 ELSE flows END"), ", ",
-                                          Sum(engine, "CASE WHEN verdict = 'drop' THEN flows ELSE 0 END"))};
+  Fragment statement{.text = absl::StrCat("SELECT ", column, ", ", Sum(engine, "sign * bytes"), ", ",
+                                          Sum(engine, "CASE WHEN verdict = 'drop' THEN 0 ELSE sign * flows END"), ", ",
+                                          Sum(engine, "CASE WHEN verdict = 'drop' THEN sign * flows ELSE 0 END"))};
   statement.Append(rows);
-  statement.Append(absl::StrCat(" GROUP BY 1 ORDER BY ", order, " DESC, 1 LIMIT ?"));
+  statement.Append(" GROUP BY 1");
+  // What is left when all of its minutes are taken off.
+  if (over_agents) statement.Append(" HAVING sum(sign * records) > 0");
+  statement.Append(absl::StrCat(" ORDER BY ", order, " DESC, 1 LIMIT ?"));
   statement.values.push_back(static_cast<int64_t>(std::min(limit, kMaxRows)));
   LATTICE_ASSIGN_OR_RETURN(sql::Lease connection, database_.Borrow(deadline));
   LATTICE_ASSIGN_OR_RETURN(const std::vector<sql::Row> sums,
                            connection->Query(statement.text, ToParams(statement.values), deadline));
   std::vector<TopEntry> top;
+  // Below 0 where an hour is at the most that a row holds and its minutes are not.
+  const auto sum_of = [](const sql::Value& sum) { return static_cast<uint64_t>(std::max<int64_t>(0, sum.integer())); };
   for (const sql::Row& row : sums) {
     top.push_back({.key = by == TopBy::kPort ? absl::StrCat(row[0].integer()) : row[0].text(),
-                   .bytes = static_cast<uint64_t>(row[1].integer()),
-                   .flows = static_cast<uint64_t>(row[2].integer()),
-                   .denied = static_cast<uint64_t>(row[3].integer())});
+                   .bytes = sum_of(row[1]),
+                   .flows = sum_of(row[2]),
+                   .denied = sum_of(row[3])});
   }
   return top;
 }

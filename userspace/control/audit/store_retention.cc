@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "userspace/base/status.h"
@@ -10,6 +9,7 @@
 #include "userspace/control/audit/store_dialect.h"
 #include "userspace/control/audit/store_rollup.h"
 #include "userspace/control/audit/store_rows.h"
+#include "userspace/control/audit/store_text.h"
 
 namespace lattice::control {
 namespace {
@@ -99,18 +99,14 @@ absl::StatusOr<RetentionReport> SqlFlowStore::DeleteBefore(int64_t before_ns, co
   LATTICE_ASSIGN_OR_RETURN(bool done,
                            Repeat(deadline, report.events, [&] { return DeleteEvents(before_ns, archive, deadline); }));
   report.more |= !done;
-  const std::pair<const char*, int64_t> rollups[] = {{"la_flow_rollup_1m", kMinuteNs},
-                                                     {"la_flow_rollup_1h", kHourNs},
-                                                     {"la_flow_agents_1m", kMinuteNs},
-                                                     {"la_flow_agents_1h", kHourNs}};
-  for (const auto& [table, width] : rollups) {
-    const absl::string_view key = absl::StartsWith(table, "la_flow_agents")
-                                      ? "bucket, agent_id, verdict"
-                                      : "bucket, agent_id, dst_ip, dst_port, protocol, verdict, rule";
-    const std::string statement = DeleteSome(database_.engine(), table, key, "bucket <= ?");
-    // A bucket that reaches beyond stays.
-    LATTICE_ASSIGN_OR_RETURN(done, DeleteAll(statement, before_ns - width, report.rollups, deadline));
-    report.more |= !done;
+  for (const auto& [table, key] : RollupKeys()) {
+    // A bucket that reaches beyond stays. Of totals the minutes stay as long as their hour: Top() takes them off it.
+    const int64_t limit_ns = table == "la_flow_totals_" ? BucketOf(before_ns, kHourNs) : before_ns;
+    for (const auto& [suffix, width_ns] : {std::pair("1m", kMinuteNs), std::pair("1h", kHourNs)}) {
+      const std::string statement = DeleteSome(database_.engine(), absl::StrCat(table, suffix), key, "bucket <= ?");
+      LATTICE_ASSIGN_OR_RETURN(done, DeleteAll(statement, limit_ns - width_ns, report.rollups, deadline));
+      report.more |= !done;
+    }
   }
   LATTICE_ASSIGN_OR_RETURN(
       done, DeleteAll(DeleteSome(database_.engine(), "la_flow_rejects", "stream_seq, stream_time", "received_at < ?"),

@@ -74,6 +74,17 @@ constexpr int64_t kMaxCounter = int64_t{1} << 47;
 
 }  // namespace
 
+bool IsStorable(const FlowEvent& event) {
+  return std::all_of(kColumns.begin(), kColumns.end(), [&](const Column& column) {
+    if (const auto* text = std::get_if<std::string FlowEvent::*>(&column.member)) {
+      const std::string& value = event.**text;
+      return value.size() <= column.max_bytes && IsPlainText(value);
+    }
+    const int64_t number = event.*std::get<int64_t FlowEvent::*>(column.member);
+    return column.kind != Kind::kCounter || (number >= 0 && number <= kMaxCounter);
+  });
+}
+
 FlowEvent Storable(const FlowEvent& event) {
   FlowEvent clean = event;
   for (const Column& column : kColumns) {
@@ -131,19 +142,17 @@ const std::string& InsertManyEvents() {
   return *statement;
 }
 
-void AppendParams(const FlowEvent& event, int64_t now_ns, const std::string& dst_key, const std::string& src_key,
-                  std::vector<sql::Param>& params) {
-  for (const Column& column : kColumns) {
-    if (const auto* text = std::get_if<std::string FlowEvent::*>(&column.member)) {
+void AppendParams(const FlowEvent& event, absl::string_view id, int64_t now_ns, absl::string_view dst_key,
+                  absl::string_view src_key, std::vector<sql::Param>& params) {
+  params.emplace_back(id);
+  for (size_t i = 1; i < kColumns.size(); ++i) {
+    if (const auto* text = std::get_if<std::string FlowEvent::*>(&kColumns[i].member)) {
       params.emplace_back(absl::string_view(event.**text));
     } else {
-      params.emplace_back(event.*std::get<int64_t FlowEvent::*>(column.member));
+      params.emplace_back(event.*std::get<int64_t FlowEvent::*>(kColumns[i].member));
     }
   }
-  params.emplace_back(now_ns);
-  params.emplace_back(now_ns);
-  params.emplace_back(absl::string_view(dst_key));
-  params.emplace_back(absl::string_view(src_key));
+  params.insert(params.end(), {now_ns, now_ns, dst_key, src_key});
 }
 
 }  // namespace lattice::control

@@ -79,15 +79,22 @@ absl::StatusOr<SourceNumbers> ReadNumbers(sql::Connection& connection, const std
 
 }  // namespace
 
+SourceChanges::Change& SourceChanges::Of(const std::string& node, const std::string& boot) {
+  if (last_ == nullptr || last_->first.first != node || last_->first.second != boot) {
+    last_ = &*changes_.try_emplace({node, boot}).first;
+  }
+  return last_->second;
+}
+
 void SourceChanges::Add(const FlowEvent& event) {
   if (event.node.empty()) return;  // of an older agent: it has no numbers
-  Change& change = changes_[{event.node, event.boot}];
+  Change& change = Of(event.node, event.boot);
   ++change.stored;
-  if (!event.agent_id.empty()) change.agent_id = event.agent_id;
+  if (!event.agent_id.empty() && change.agent_id != event.agent_id) change.agent_id = event.agent_id;
   change.last_ts_ns = std::max(change.last_ts_ns, event.ts_ns);
   if (event.seq > 0 && event.seq <= kMaxSeq) change.seqs.push_back(event.seq);
   if (event.event != "loss") return;
-  Change& lost = changes_[{event.node, event.lost_boot.empty() ? event.boot : event.lost_boot}];
+  Change& lost = Of(event.node, event.lost_boot.empty() ? event.boot : event.lost_boot);
   if (lost.agent_id.empty()) lost.agent_id = event.agent_id;
   lost.losses.push_back({event.lost_first_seq, event.lost_last_seq, event.lost_count, event.event_id});
 }

@@ -39,7 +39,10 @@ class SourceChanges {
   static absl::Status WriteOne(sql::Connection& connection, const Key& key, const Change& change, int64_t now_ns,
                                absl::Time deadline);
 
+  Change& Of(const std::string& node, const std::string& boot);
+
   std::map<Key, Change> changes_;
+  std::pair<const Key, Change>* last_ = nullptr;  // of changes_: the next event is mostly of the same boot
 };
 
 }  // namespace lattice::control

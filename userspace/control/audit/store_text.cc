@@ -51,11 +51,6 @@ size_t CharacterLength(absl::string_view text) {
   return length;
 }
 
-// Most texts, decided in one pass.
-bool IsPlain(absl::string_view text) {
-  return std::all_of(text.begin(), text.end(), [](char c) { return static_cast<signed char>(c) > 0; });
-}
-
 std::string ReplaceInvalid(absl::string_view text) {
   std::string clean;
   clean.reserve(text.size() + 8);
@@ -105,8 +100,15 @@ class IdClock {
 
 }  // namespace
 
+// Most texts are, and it is decided in one pass without a branch.
+bool IsPlainText(absl::string_view text) {
+  bool plain = true;
+  for (const char c : text) plain &= static_cast<signed char>(c) > 0;
+  return plain;
+}
+
 bool CleanText(std::string& text, size_t max_bytes) {
-  const bool plain = IsPlain(text);
+  const bool plain = IsPlainText(text);
   if (plain && text.size() <= max_bytes) return false;
   std::string clean = plain ? text : ReplaceInvalid(text);
   if (clean.size() > max_bytes) CutAt(clean, max_bytes);
@@ -116,7 +118,7 @@ bool CleanText(std::string& text, size_t max_bytes) {
 }
 
 bool CleanId(std::string& text, size_t max_bytes) {
-  if (IsPlain(text) && text.size() <= max_bytes) return false;
+  if (IsPlainText(text) && text.size() <= max_bytes) return false;
   std::array<unsigned char, SHA256_DIGEST_LENGTH> hash;
   SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), hash.data());
   const std::string original = text;
@@ -157,13 +159,13 @@ namespace {
 std::string RowId(uint64_t clock, uint64_t random) {
   const uint64_t high = (clock >> 12) << 16 | 0x7000 | (clock & 0xFFF);
   const uint64_t low = (random & 0x3FFF'FFFF'FFFF'FFFF) | 0x8000'0000'0000'0000;
-  std::array<uint8_t, 16> bytes;
-  for (size_t b = 0; b < 8; ++b) {
-    bytes[b] = static_cast<uint8_t>(high >> (56 - 8 * b));
-    bytes[8 + b] = static_cast<uint8_t>(low >> (56 - 8 * b));
+  constexpr char kDigits[] = "0123456789abcdef";
+  std::string id(36, '-');
+  size_t at = 0;
+  for (int digit = 0; digit < 32; ++digit) {
+    if (digit == 8 || digit == 12 || digit == 16 || digit == 20) ++at;
+    id[at++] = kDigits[(digit < 16 ? high : low) >> (60 - 4 * (digit % 16)) & 0xf];
   }
-  std::string id = Hex(absl::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
-  for (size_t dash : {20, 16, 12, 8}) id.insert(dash, 1, '-');
   return id;
 }
 

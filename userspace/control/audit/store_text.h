@@ -13,6 +13,9 @@
 
 namespace lattice::control {
 
+// ASCII without NUL: nothing for CleanText() to do but for the length.
+bool IsPlainText(absl::string_view text);
+
 // Every byte that is no UTF-8, and NUL (PostgreSQL has neither), as U+FFFD; cut before `max_bytes` at the begin of a
 // character. True if `text` was changed.
 bool CleanText(std::string& text, size_t max_bytes);

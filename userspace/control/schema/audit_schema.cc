@@ -26,10 +26,10 @@ CREATE TABLE la_flow_events (
   host @text, cgroup @text, pid @int, comm @text,
   stage @text, lost_count @int, lost_from @int, lost_to @int, lost_first_seq @int, lost_last_seq @int, lost_boot @text,
   dst_key @text, src_key @text);
-CREATE INDEX la_flow_events_ts ON la_flow_events (ts, id);
-CREATE INDEX la_flow_events_agent ON la_flow_events (agent_id, ts, id);
-CREATE INDEX la_flow_events_denied ON la_flow_events (ts, id) WHERE verdict = 'drop';
-CREATE INDEX la_flow_events_agent_denied ON la_flow_events (agent_id, ts, id) WHERE verdict = 'drop';
+CREATE INDEX la_flow_events_ts ON la_flow_events (ts);
+CREATE INDEX la_flow_events_agent ON la_flow_events (agent_id, ts);
+CREATE INDEX la_flow_events_denied ON la_flow_events (ts) WHERE verdict = 'drop';
+CREATE INDEX la_flow_events_agent_denied ON la_flow_events (agent_id, ts) WHERE verdict = 'drop';
 CREATE INDEX la_flow_events_dst ON la_flow_events (dst_key, ts);
 CREATE INDEX la_flow_events_src ON la_flow_events (src_key, ts);
 CREATE INDEX la_flow_events_port ON la_flow_events (dst_port, ts);
@@ -63,13 +63,18 @@ CREATE TABLE la_audit_digests (
 CREATE INDEX la_audit_digests_received ON la_audit_digests (received_at);
 )sql";
 
-// The same per minute and per hour: a day in minutes is too much to add up for every look at a page. The second
-// has no destinations: the timeline and the agents need few rows.
+// The same per minute and per hour: a day in minutes is too much to add up for every look at a page. What a page over
+// all agents adds up has no agents, and what the timeline and the list of agents add up has no destinations: the first
+// table has many times the rows of the others.
 constexpr char kRollups[] = R"sql(
 CREATE TABLE la_flow_rollup_@width (
   bucket BIGINT NOT NULL, agent_id @text, dst_ip @text, dst_port @int, protocol @text, verdict @text, rule @text,
   dst_key @text, flows @int, bytes @int, packets @int, last_ts @int, host @text, reason @text,
   PRIMARY KEY (bucket, agent_id, dst_ip, dst_port, protocol, verdict, rule)) @clustered;
+CREATE TABLE la_flow_totals_@width (
+  bucket BIGINT NOT NULL, dst_ip @text, dst_port @int, protocol @text, verdict @text, rule @text,
+  dst_key @text, records @int, flows @int, bytes @int, packets @int,
+  PRIMARY KEY (bucket, dst_ip, dst_port, protocol, verdict, rule)) @clustered;
 CREATE TABLE la_flow_agents_@width (
   bucket BIGINT NOT NULL, agent_id @text, verdict @text, flows @int, bytes @int, packets @int, last_ts @int,
   PRIMARY KEY (bucket, agent_id, verdict)) @clustered;
