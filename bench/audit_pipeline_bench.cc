@@ -56,7 +56,7 @@ DEFINE_int32(seconds, 15, "How long records come steadily");
 DEFINE_int32(rate, 20'000, "How many a second");
 DEFINE_int32(burst_seconds, 3, "How long they come in a burst");
 DEFINE_int32(burst_rate, 50'000, "How many a second");
-DEFINE_int32(alternative_rows, 10'000, "Messages that the alternative stores");
+DEFINE_int32(alternative_rows, 5'000, "Messages that the alternative stores");
 
 namespace lattice::testing {
 namespace {

@@ -56,6 +56,24 @@ TEST_F(StoreRetention, DeletesAndArchivesWhatIsOldAndKeepsTheRest) {
   EXPECT_EQ(flows, 501u);  // the limit is a whole minute here
 }
 
+// Top() takes the minutes before the range off the sum of their hour: both must still have them.
+TEST_F(StoreRetention, KeepsTheMinutesOfAnHourThatStays) {
+  std::vector<FlowEvent> events;
+  for (int64_t minute = 0; minute < 120; ++minute) {
+    events.push_back(Event(minute + 1));
+    events.back().ts_ns = kT0 + minute * kMinute;
+  }
+  Append(events);
+  clock_.Advance(absl::Seconds(1));
+  auto report = store_->DeleteBefore(kT0 + 75 * kMinute, nullptr, Soon());
+  ASSERT_TRUE(report.ok()) << report.status();
+  auto top = store_->Top({.from_ns = kT0 + 65 * kMinute, .to_ns = kT0 + 2 * kHour}, TopBy::kDestination,
+                         TopMetric::kFlows, 10, Soon());
+  ASSERT_TRUE(top.ok()) << top.status();
+  ASSERT_EQ(top->size(), 1u);
+  EXPECT_EQ((*top)[0].flows, 55u);
+}
+
 TEST_F(StoreRetention, KeepsWhatCannotBeArchived) {
   Append(Events({1, 2, 3}));
   auto report = store_->DeleteBefore(
