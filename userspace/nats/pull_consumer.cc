@@ -179,16 +179,27 @@ absl::Status PullConsumer::Subscribe() {
   options.Stream = stream_.name.c_str();
   options.Consumer = consumer_.durable.c_str();
   jsErrCode error = jsErrCode(0);
-  return ToStatus(js_PullSubscribe(&handles_->subscription, handles_->js, nullptr, consumer_.durable.c_str(), nullptr,
-                                   &options, &error),
-                  absl::StrCat("pulling from stream ", stream_.name));
+  const std::string context = absl::StrCat("pulling from stream ", stream_.name);
+  LATTICE_RETURN_IF_ERROR(ToStatus(js_PullSubscribe(&handles_->subscription, handles_->js, nullptr,
+                                                    consumer_.durable.c_str(), nullptr, &options, &error),
+                                   context));
+  return ToStatus(natsSubscription_SetPendingLimits(handles_->subscription, FetchMessages(), -1), context);
 }
 
-absl::StatusOr<std::vector<Message>> PullConsumer::Fetch(int batch, absl::Duration wait) {
+// natsSubscription_Fetch() of nats.c 3.4 takes all that is queued, also above what it was asked for, into memory for as
+// many as it was asked for. What came too late for one call is queued at the next, so each asks for more than can be:
+// what the server gives out without an acknowledgement, and some messages of its own about the requests. Should it give
+// out more after all, the queue's limit drops it, and it comes again.
+int PullConsumer::FetchMessages() const {
+  constexpr int64_t kStatusMessages = 256;
+  return static_cast<int>(std::min<int64_t>(consumer_.max_ack_pending, 1'000'000) + kStatusMessages);
+}
+
+absl::StatusOr<std::vector<Message>> PullConsumer::Fetch(absl::Duration wait) {
   natsMsgList list = {};
   jsErrCode error = jsErrCode(0);
   const natsStatus status =
-      natsSubscription_Fetch(&list, handles_->subscription, batch, absl::ToInt64Milliseconds(wait), &error);
+      natsSubscription_Fetch(&list, handles_->subscription, FetchMessages(), absl::ToInt64Milliseconds(wait), &error);
   std::vector<Message> messages;
   if (status == NATS_TIMEOUT) {
     // Nothing came. That a server stands still or the consumer is gone shows in State(), which the caller asks.

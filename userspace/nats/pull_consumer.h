@@ -2,7 +2,7 @@
 // them, and to another one when it is not acknowledged in time.
 //
 //   LATTICE_ASSIGN_OR_RETURN(auto consumer, PullConsumer::Open(connection, stream, durable));
-//   LATTICE_ASSIGN_OR_RETURN(std::vector<Message> batch, consumer->Fetch(500, absl::Milliseconds(50)));
+//   LATTICE_ASSIGN_OR_RETURN(std::vector<Message> batch, consumer->Fetch(absl::Milliseconds(50)));
 //   … store it …
 //   LATTICE_RETURN_IF_ERROR(consumer->Acknowledge(batch));
 //
@@ -61,8 +61,8 @@ class PullConsumer {
                                                             const ConsumerConfig& consumer);
   ~PullConsumer();
 
-  // What there is, at most `batch`, waiting at most `wait` for it; empty when nothing came.
-  absl::StatusOr<std::vector<Message>> Fetch(int batch, absl::Duration wait);
+  // What comes within `wait`, at most max_ack_pending; empty when nothing came.
+  absl::StatusOr<std::vector<Message>> Fetch(absl::Duration wait);
   // OK: on their way to the server. One that gets lost there makes its message come again.
   absl::Status Acknowledge(const std::vector<Message>& messages);
   // They take longer: their ack_wait begins anew.
@@ -78,6 +78,7 @@ class PullConsumer {
   absl::Status EnsureStream();
   absl::Status EnsureConsumer();
   absl::Status Subscribe();
+  int FetchMessages() const;
 
   const std::unique_ptr<Handles> handles_;
   const StreamConfig stream_;

@@ -24,7 +24,7 @@ struct StreamConfig {
 struct ConsumerConfig {
   std::string durable;  // "latticed"
   absl::Duration ack_wait = absl::Seconds(30);
-  int64_t max_ack_pending = 20'000;  // given out and not acknowledged, over all replicas
+  int64_t max_ack_pending = 8'000;  // given out and not acknowledged, over all replicas
 };
 
 struct StreamState {

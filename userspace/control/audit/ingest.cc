@@ -181,7 +181,6 @@ void Ingest::Run() {
 // Until the connection is lost or we are stopping.
 absl::Status Ingest::Read(nats::PullConsumer& consumer) {
   absl::Time state_due = absl::InfinitePast();
-  int batch = options_.batch_messages;
   while (!stopping()) {
     if (const absl::Time now = absl::Now(); now >= state_due) {
       state_due = now + kStatePeriod;
@@ -189,10 +188,7 @@ absl::Status Ingest::Read(nats::PullConsumer& consumer) {
       absl::MutexLock lock(&mutex_);
       state_.stream = stream;
     }
-    LATTICE_ASSIGN_OR_RETURN(const std::vector<nats::Message> messages, consumer.Fetch(batch, options_.batch_wait));
-    // A full batch: there is more, and the next may be larger.
-    const bool full = messages.size() >= static_cast<size_t>(batch);
-    batch = full ? std::max(batch, std::min(2 * batch, options_.backlog_messages)) : options_.batch_messages;
+    LATTICE_ASSIGN_OR_RETURN(const std::vector<nats::Message> messages, consumer.Fetch(options_.batch_wait));
     if (messages.empty()) continue;
     LATTICE_RETURN_IF_ERROR(Keep(consumer, messages));
   }

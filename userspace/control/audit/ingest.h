@@ -32,10 +32,8 @@ struct IngestOptions {
   nats::Options nats;
   nats::StreamConfig stream;
   nats::ConsumerConfig consumer;
-  int batch_messages = 500;
-  // As much while the stream has more than that: what a transaction costs beside its rows, and the pages that many of
-  // its rows change, are paid for once.
-  int backlog_messages = 4'000;
+  // What comes in this time is one transaction. Of a backlog that is as much as consumer.max_ack_pending: what a
+  // transaction costs beside its rows, and the pages that many of its rows change, are paid for once.
   absl::Duration batch_wait = absl::Milliseconds(50);
   absl::Duration min_backoff = absl::Milliseconds(100);
   absl::Duration max_backoff = absl::Seconds(5);
