@@ -43,16 +43,20 @@ class Enrolment : public ::testing::Test {
       *ns = *std::move(made);
     }
     ASSERT_TRUE(ConnectByVeth(*node_, *peer_, "net0", {"192.0.2.1/24"}, {"192.0.2.2/24"}).ok());
-    auto nats = NatsServer::Start({.jetstream = true, .netns = node_->path(), .address = "192.0.2.1"});
-    ASSERT_TRUE(nats.ok()) << nats.status();
-    nats_ = *std::move(nats);
+    ASSERT_NO_FATAL_FAILURE(StartNats());
+    const std::string nats =
+        nats_ == nullptr ? "--nats-addr=192.0.2.1:4222" : absl::StrCat("--nats-url=nats://192.0.2.1:", nats_->port());
     auto latticed = ChildProcess::Start(
-        {.argv = {BinaryPath("latticed"), "--data-dir=" + dir_.File("control"), "--http-addr=192.0.2.1:8080",
-                  absl::StrCat("--nats-url=nats://192.0.2.1:", nats_->port())},
+        {.argv = {BinaryPath("latticed"), "--data-dir=" + dir_.File("control"), "--http-addr=192.0.2.1:8080", nats},
          .netns = node_->path()});
     ASSERT_TRUE(latticed.ok()) << latticed.status();
     latticed_ = *std::move(latticed);
     ASSERT_TRUE(latticed_->WaitForOutput("latticed is ready", absl::Seconds(30))) << latticed_->err();
+  }
+  virtual void StartNats() {
+    auto nats = NatsServer::Start({.jetstream = true, .netns = node_->path(), .address = "192.0.2.1"});
+    ASSERT_TRUE(nats.ok()) << nats.status();
+    nats_ = *std::move(nats);
   }
   void TearDown() override {
     if (HasFailure()) {
@@ -109,7 +113,7 @@ class Enrolment : public ::testing::Test {
 
   TempDir dir_;
   std::unique_ptr<NetNamespace> node_, peer_;
-  std::unique_ptr<NatsServer> nats_;
+  std::unique_ptr<NatsServer> nats_;  // null: latticed has its own
   std::unique_ptr<ChildProcess> latticed_;
   std::map<std::string, std::unique_ptr<ChildProcess>> agents_;
 };
@@ -131,6 +135,24 @@ TEST_F(Enrolment, TwoAgentsReachEachOtherAsLongAsTheirPolicyAndTheControlPlaneSa
 
   ASSERT_TRUE(Admin({"agents", "revoke", "b"}).ok());
   EXPECT_TRUE(WaitUntil([&] { return !Pings(*node_, "10.42.0.3"); }, kSeconds)) << "a still reaches b";
+  EXPECT_EQ(agents_["b"]->Wait(absl::Seconds(30)), 1);
+  EXPECT_THAT(agents_["b"]->err(), HasSubstr("revoked"));
+  EXPECT_FALSE(HasWg0(*peer_)) << "b left its interface";
+}
+
+class EnrolmentOnOwnNats : public Enrolment {
+  void StartNats() override {}
+};
+
+// Each agent with a NATS user of its own, which goes when it is revoked.
+TEST_F(EnrolmentOnOwnNats, AnAgentHearsOfChangesAndOfItsRevocationAndItsRecordsCome) {
+  BothUp();
+  EXPECT_TRUE(WaitUntil([&] { return Pings(*node_, "10.42.0.3"); }, kSeconds)) << "a does not reach b";
+  ASSERT_TRUE(Admin({"policy", "set", "a"}).ok());
+  EXPECT_TRUE(WaitUntil([&] { return !Pings(*node_, "10.42.0.3"); }, kSeconds)) << "the denial did not come";
+  const auto denials = [&] { return Admin({"audit", "query", "--agent=a", "--verdict=drop"}).out; };
+  EXPECT_TRUE(WaitUntil([&] { return absl::StrContains(denials(), "10.42.0.3"); }, absl::Seconds(30))) << denials();
+  ASSERT_TRUE(Admin({"agents", "revoke", "b"}).ok());
   EXPECT_EQ(agents_["b"]->Wait(absl::Seconds(30)), 1);
   EXPECT_THAT(agents_["b"]->err(), HasSubstr("revoked"));
   EXPECT_FALSE(HasWg0(*peer_)) << "b left its interface";

@@ -10,6 +10,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "userspace/base/file.h"
+#include "userspace/nats/agent_login.h"
 
 namespace lattice::testing {
 
@@ -24,9 +25,18 @@ struct RawNats::Impl {
 RawNats::RawNats(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 RawNats::~RawNats() = default;
 
-absl::StatusOr<std::unique_ptr<RawNats>> RawNats::Connect(const std::string& url) {
+absl::StatusOr<std::unique_ptr<RawNats>> RawNats::Connect(const std::string& url, const std::string& token) {
   auto impl = std::make_unique<Impl>();
-  const natsStatus status = natsConnection_ConnectTo(&impl->connection, url.c_str());
+  natsOptions* options = nullptr;
+  natsStatus status = natsOptions_Create(&options);
+  if (status == NATS_OK) status = natsOptions_SetURL(options, url.c_str());
+  if (status == NATS_OK) status = natsOptions_SetAllowReconnect(options, false);
+  if (const auto login = nats::LoginOfToken(token); status == NATS_OK && login.has_value()) {
+    status = natsOptions_SetUserInfo(options, login->user.c_str(), login->password.c_str());
+    if (status == NATS_OK) status = natsOptions_SetCustomInboxPrefix(options, nats::AgentInbox(login->user).c_str());
+  }
+  if (status == NATS_OK) status = natsConnection_Connect(&impl->connection, options);
+  natsOptions_Destroy(options);
   if (status != NATS_OK) return absl::UnavailableError(nats_GetLastError(nullptr));
   return absl::WrapUnique(new RawNats(std::move(impl)));
 }
@@ -44,6 +54,13 @@ absl::Status RawNats::Publish(const std::string& subject, const std::string& pay
   return status == NATS_OK ? absl::OkStatus() : absl::UnavailableError(natsStatus_GetText(status));
 }
 
+absl::Status RawNats::PublishRequest(const std::string& subject, const std::string& payload, const std::string& reply) {
+  natsStatus status = natsConnection_PublishRequest(impl_->connection, subject.c_str(), reply.c_str(), payload.data(),
+                                                    static_cast<int>(payload.size()));
+  if (status == NATS_OK) status = natsConnection_FlushTimeout(impl_->connection, 5000);
+  return status == NATS_OK ? absl::OkStatus() : absl::UnavailableError(natsStatus_GetText(status));
+}
+
 std::optional<std::string> RawNats::Request(const std::string& subject, const std::string& payload,
                                             absl::Duration wait) {
   natsMsg* answer = nullptr;
@@ -54,6 +71,10 @@ std::optional<std::string> RawNats::Request(const std::string& subject, const st
   std::string text(natsMsg_GetData(answer), static_cast<size_t>(natsMsg_GetDataLength(answer)));
   natsMsg_Destroy(answer);
   return text;
+}
+
+bool RawNats::IsCut(absl::Duration wait) const {
+  return WaitUntil([this] { return natsConnection_Status(impl_->connection) != NATS_CONN_STATUS_CONNECTED; }, wait);
 }
 
 bool RawNats::Hears(const std::string& subject, absl::Duration wait, const std::function<void()>& work) {

@@ -28,13 +28,17 @@ namespace lattice::testing {
 class RawNats {
  public:
   using Headers = std::vector<std::pair<std::string, std::string>>;
-  // `url` with user and password.
-  static absl::StatusOr<std::unique_ptr<RawNats>> Connect(const std::string& url);
+  // As the agent of `token`, or with user and password in `url`.
+  static absl::StatusOr<std::unique_ptr<RawNats>> Connect(const std::string& url, const std::string& token = "");
   ~RawNats();
   // OK: the server has read it.
   absl::Status Publish(const std::string& subject, const std::string& payload, const Headers& headers = {});
+  // A request whose answer is to go to `reply`.
+  absl::Status PublishRequest(const std::string& subject, const std::string& payload, const std::string& reply);
   // Nothing when no answer comes within `wait`.
   std::optional<std::string> Request(const std::string& subject, const std::string& payload, absl::Duration wait);
+  // Whether the server has ended the connection within `wait`.
+  bool IsCut(absl::Duration wait) const;
   // Whether a subscription to `subject` gets anything within `wait`, during which `work` is done.
   bool Hears(const std::string& subject, absl::Duration wait, const std::function<void()>& work);
 

@@ -41,7 +41,7 @@ TEST_F(ControlStartTest, OnAPortThatIsInUse) {
 TEST_F(ControlStartTest, WithItsNatsOnAPortThatIsInUse) {
   ASSERT_NO_FATAL_FAILURE(StartServer());
   const std::string url = server_->nats_url();
-  const CommandResult second = Run({"--nats-addr=" + url.substr(url.find('@') + 1)});
+  const CommandResult second = Run({"--nats-addr=" + url.substr(url.rfind('/') + 1)});
   EXPECT_EQ(second.exit_code, 3) << second;
   EXPECT_THAT(second.err, AllOf(HasSubstr("--nats-addr"), HasSubstr("in use")));
 }

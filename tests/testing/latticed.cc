@@ -77,6 +77,12 @@ std::string Latticed::nats_url() const {
   return ReadTrimmed(File("nats.url"));
 }
 
+std::string Latticed::NatsUrlOfLatticed() const {
+  const std::string url = nats_url();
+  return absl::StrCat("nats://_latticed:", ReadTrimmed(File("nats/server.password")), "@",
+                      url.substr(url.find_last_of("/@") + 1));
+}
+
 std::string Latticed::admin_token() const {
   return ReadTrimmed(File("admin.token"));
 }

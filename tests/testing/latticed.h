@@ -52,8 +52,9 @@ class Latticed {
   std::string File(const std::string& name) const { return data_dir_.File(name); }
   const std::string& address() const { return address_; }
   std::string url() const { return "http://" + address_; }
-  std::string nats_url() const;     // with the agents' password
-  std::string admin_token() const;  // without its line end
+  std::string nats_url() const;           // for writers with a token; with --require-agent-auth=false for any
+  std::string NatsUrlOfLatticed() const;  // its own NATS, as the user that may do everything
+  std::string admin_token() const;        // without its line end
 
   // With the admin token. The body as JSON: {"code", "msg", "data"}; null where it is none.
   nlohmann::json Get(const std::string& target) const;

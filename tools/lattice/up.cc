@@ -118,12 +118,12 @@ absl::Status Session::Identify() {
   nats::Options nats;
   nats.credentials_file = options_.nats_credentials;
   nats.tls_ca_file = options_.nats_tls_ca;
-  LATTICE_ASSIGN_OR_RETURN(control_, AgentControl::Create(server_, options_.name, options_.over_http, nats));
+  LATTICE_ASSIGN_OR_RETURN(control_, AgentControl::Create(server_, options_.over_http, nats));
   identity_.endpoint =
       options_.endpoint.empty()
           ? LocalEndpoint(options_.over_http ? server_.server_url() : control_->nats_url(), identity_.port)
           : options_.endpoint;
-  if (!identity_.jwt.empty()) return absl::OkStatus();
+  if (!identity_.jwt.empty()) return control_->LogIn(identity_);
   if (options_.token.empty()) {
     return absl::InvalidArgumentError(absl::StrCat("--token is required: ", credentials_path_,
                                                    " has no enrolled agent; make one with `lattice token create`"));
@@ -131,7 +131,8 @@ absl::Status Session::Identify() {
   absl::StatusOr<std::string> jwt = control_->Register(identity_, options_.token);
   if (!jwt.ok()) return Annotate(jwt.status(), absl::StrCat("enrolling \"", options_.name, "\""));
   identity_.jwt = credentials->jwt = *std::move(jwt);
-  return WriteCredentials(credentials_path_, *credentials);
+  LATTICE_RETURN_IF_ERROR(WriteCredentials(credentials_path_, *credentials));
+  return control_->LogIn(identity_);
 }
 
 absl::StatusOr<control::AgentConfig> Session::Ask() {

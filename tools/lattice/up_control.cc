@@ -17,6 +17,7 @@
 #include "userspace/base/status.h"
 #include "userspace/base/unique_fd.h"
 #include "userspace/control/registry/identity.h"
+#include "userspace/nats/agent_login.h"
 
 namespace lattice::cli {
 namespace {
@@ -49,8 +50,8 @@ IpAddress AddressOf(const sockaddr_storage& storage) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<AgentControl>> AgentControl::Create(const ServerClient& server, const std::string& name,
-                                                                   bool over_http, nats::Options nats) {
+absl::StatusOr<std::unique_ptr<AgentControl>> AgentControl::Create(const ServerClient& server, bool over_http,
+                                                                   nats::Options nats) {
   auto control = absl::WrapUnique(new AgentControl(server, over_http));
   LATTICE_ASSIGN_OR_RETURN(const std::string data, server.Get("/api/v1/discovery"));
   LATTICE_ASSIGN_OR_RETURN(control->nats_url_, DataText(data, "nats_url"));
@@ -58,28 +59,46 @@ absl::StatusOr<std::unique_ptr<AgentControl>> AgentControl::Create(const ServerC
   if (control->nats_url_.empty()) {
     return absl::FailedPreconditionError(absl::StrCat(server.server_url(), " knows no NATS server; try --via http"));
   }
-  nats.urls = {control->nats_url_};
-  nats.name = absl::StrCat("lattice up ", name);
-  LATTICE_ASSIGN_OR_RETURN(control->nats_,
-                           nats::Requester::Create(nats, {control::ConfigSubject(name), control::kConfigSubjectOfAll}));
+  control->nats_ = std::move(nats);
   return control;
+}
+
+absl::StatusOr<std::string> AgentControl::Call(const std::string& path, const std::string& body) const {
+  return server_.Call("POST", absl::StrCat("/api/v1/agent-isolation/", path), body);
 }
 
 absl::StatusOr<std::string> AgentControl::Ask(const std::string& method, const std::string& path,
                                               const std::string& body) {
-  if (over_http_) return server_.Call("POST", absl::StrCat("/api/v1/agent-isolation/", path), body);
-  return nats_->Request(absl::StrCat("lattice.signals.peer.", method), body);
+  if (over_http_) return Call(path, body);
+  absl::StatusOr<std::string> answer = requester_->Request(absl::StrCat("lattice.signals.peer.", method), body);
+  if (!absl::IsPermissionDenied(answer.status())) return answer;
+  // NATS knows us no more. The control plane itself says why.
+  const absl::StatusOr<std::string> why = Call(path, body);
+  return why.ok() || absl::IsUnauthenticated(why.status()) || absl::IsPermissionDenied(why.status()) ? why : answer;
 }
 
 absl::StatusOr<std::string> AgentControl::Register(const AgentIdentity& identity, const std::string& enrollment_token) {
-  Json body = {{"appId", identity.name},       {"hostname", HostName()},           {"platform", "linux"},
-               {"port", identity.port},        {"publicKey", identity.public_key}, {"persistentKeepalive", 25},
-               {"endpoint", identity.endpoint}};
-  body[over_http_ ? "agentName" : "name"] = identity.name;
-  body[over_http_ ? "enrollmentToken" : "token"] = enrollment_token;
-  LATTICE_ASSIGN_OR_RETURN(const std::string answer, Ask("register", "register", Dump(body)));
-  if (over_http_) return DataText(answer, "jwt");
-  return control::ParseRegistered(answer);
+  const Json body = {
+      {"appId", identity.name},           {"agentName", identity.name}, {"enrollmentToken", enrollment_token},
+      {"hostname", HostName()},           {"platform", "linux"},        {"port", identity.port},
+      {"publicKey", identity.public_key}, {"persistentKeepalive", 25},  {"endpoint", identity.endpoint}};
+  const absl::StatusOr<std::string> answer = Call("register", Dump(body));
+  // A token that is no good is no flag that is wrong.
+  if (absl::IsInvalidArgument(answer.status())) return absl::FailedPreconditionError(answer.status().message());
+  LATTICE_RETURN_IF_ERROR(answer.status());
+  return DataText(*answer, "jwt");
+}
+
+absl::Status AgentControl::LogIn(const AgentIdentity& identity) {
+  if (over_http_) return absl::OkStatus();
+  // The user in discovery's URL is one for all.
+  if (nats::LoginOfToken(identity.jwt).has_value()) nats_url_ = nats::RedactUrls(nats_url_);
+  nats_.urls = {nats_url_};
+  nats_.name = absl::StrCat("lattice up ", identity.name);
+  nats_.agent_token = identity.jwt;
+  LATTICE_ASSIGN_OR_RETURN(requester_, nats::Requester::Create(nats_, {control::ConfigSubject(identity.name),
+                                                                       control::kConfigSubjectOfAll}));
+  return absl::OkStatus();
 }
 
 absl::StatusOr<control::AgentConfig> AgentControl::GetNetMap(const AgentIdentity& identity,

@@ -23,7 +23,9 @@ absl::StatusOr<nats::Connection*> NatsSink::Connect() {
     if (tried_ns_.has_value() && now - *tried_ns_ < kCreateIntervalNs) return create_error_;
     tried_ns_ = now;
   }
-  auto connection = nats::Connection::Create(options_.nats);  // blocks
+  nats::Options login = options_.nats;
+  login.agent_token_file = options_.stream.agent_token_file;
+  auto connection = nats::Connection::Create(login);  // blocks
   absl::MutexLock lock(&mutex_);
   if (!connection.ok()) {
     create_error_ = connection.status();

@@ -42,6 +42,11 @@ struct Options {
   std::string user;              // with password_file
   std::string password_file;
   std::string token_file;
+  // An agent's token: without any of the above, and without a user in the URLs, the NATS user that it names logs in
+  // (agent_login.h) and inbox_prefix is that user's. A token that names none changes nothing. The text, or a file that
+  // is read at every opening.
+  std::string agent_token;
+  std::string agent_token_file;
 
   // Any of these, or an URL with tls://, means that only TLS is spoken. No ca_file: the system's authorities.
   // The server's certificate must be for the host name in the URL.

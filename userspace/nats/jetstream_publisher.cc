@@ -21,6 +21,7 @@
 #include "absl/time/clock.h"
 #include "userspace/base/status.h"
 #include "userspace/nats/closures.h"
+#include "userspace/nats/holds.h"
 #include "userspace/nats/options.h"
 #include "userspace/nats/session.h"
 
@@ -295,13 +296,17 @@ absl::StatusOr<JetStreamPublisher::StreamState> JetStreamPublisher::AskStream() 
   }
   const absl::Status error =
       Annotate(ToStatus(status, absl::StrCat("asking for the stream ", options_.stream)), "NATS JetStream");
+  return Explain(error);
+}
+
+// A question that the server does not permit only runs into its timeout.
+absl::Status JetStreamPublisher::Explain(const absl::Status& error) const {
   if (!lane_->session().refused()) return error;
   // Kept by the library as long as the session lasts, and a server that is told otherwise applies it to new ones.
   const std::string reason = lane_->session().reason();
   lane_->session().Close();
   return absl::PermissionDeniedError(absl::StrCat("the NATS server refuses: ", reason, "; permit publishing to ",
-                                                  "$JS.API.STREAM.INFO.", options_.stream,
-                                                  " and $JS.API.STREAM.MSG.GET.", options_.stream));
+                                                  "$JS.API.STREAM.INFO.", options_.stream, " and ", kHoldsSubject));
 }
 
 absl::Status JetStreamPublisher::Await(size_t at_most, absl::Time deadline) {
@@ -377,21 +382,19 @@ absl::StatusOr<bool> JetStreamPublisher::Holds(const StoredMessage& message) {
   if (stream->created_ns != message.stream_created_ns || stream->last < message.sequence) return false;
   // Dropped by its limits, as told to: what it once had is no question any more.
   if (stream->first > message.sequence) return true;
-  natsMsg* raw = nullptr;
-  jsErrCode code = {};
-  const natsStatus status =
-      js_GetMsg(&raw, lane_->context(), options_.stream.c_str(), message.sequence, nullptr, &code);
-  const MsgPtr owned(raw);
-  if (status == NATS_NOT_FOUND || code == JSNoMessageFoundErr) {
+  absl::StatusOr<Held> held = AskHolds(lane_->session().get(), message.sequence, message.msg_id, options_.api_timeout);
+  // No latticed is there. Whoever keeps the server may have permitted it.
+  if (absl::IsNotFound(held.status())) {
+    held = LookHolds(lane_->context(), options_.stream, message.sequence, message.msg_id);
+  }
+  if (!held.ok()) return Fail(Explain(held.status()));
+  if (*held == Held::kNone) {
     stream = AskStream();  // it may be dropped since the last question
     if (!stream.ok()) return Fail(stream.status());
     return stream->first > message.sequence;
   }
-  if (status != NATS_OK) return Fail(ToStatus(status, absl::StrCat("reading from the stream ", options_.stream)));
-  const char* id = nullptr;
-  const bool same = natsMsgHeader_Get(raw, kMsgIdHeader, &id) == NATS_OK && message.msg_id == id;
-  if (same) lane_->acks().RaiseFloor(message.sequence);
-  return same;
+  if (*held == Held::kSame) lane_->acks().RaiseFloor(message.sequence);
+  return *held == Held::kSame;
 }
 
 }  // namespace lattice::nats

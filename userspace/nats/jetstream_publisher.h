@@ -100,6 +100,7 @@ class JetStreamPublisher {
   class Lane;
   absl::Status Open(std::shared_ptr<class Session> session);
   absl::StatusOr<StreamState> AskStream();
+  absl::Status Explain(const absl::Status& error) const;
   absl::Status Await(size_t at_most, absl::Time deadline);
   absl::Status Fail(const absl::Status& status);
 

@@ -1,6 +1,7 @@
 #include "userspace/nats/options.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include "absl/strings/strip.h"
 #include "userspace/base/file.h"
 #include "userspace/base/status.h"
+#include "userspace/nats/agent_login.h"
 
 namespace lattice::nats {
 namespace {
@@ -82,6 +84,23 @@ absl::Status SetTls(const Options& options, natsOptions* raw) {
   return absl::OkStatus();
 }
 
+bool HasUser(const std::vector<std::string>& urls) {
+  return std::any_of(urls.begin(), urls.end(), [](const std::string& url) { return absl::StrContains(url, '@'); });
+}
+
+// As the agent of the token, if it names a NATS user.
+absl::Status SetAgentLogin(const Options& options, natsOptions* raw) {
+  std::string token = options.agent_token;
+  if (!options.agent_token_file.empty()) {
+    LATTICE_ASSIGN_OR_RETURN(token, ReadSecret(options.agent_token_file, "agent token"));
+  }
+  const std::optional<AgentLogin> login = LoginOfToken(token);
+  if (!login.has_value()) return absl::OkStatus();
+  LATTICE_RETURN_IF_ERROR(
+      ToStatus(natsOptions_SetCustomInboxPrefix(raw, AgentInbox(login->user).c_str()), "NATS inbox prefix"));
+  return ToStatus(natsOptions_SetUserInfo(raw, login->user.c_str(), login->password.c_str()), "NATS user");
+}
+
 absl::Status SetAuthentication(const Options& options, natsOptions* raw) {
   if (!options.credentials_file.empty()) {
     // The library reads it again at every connection, but tells us of a wrong path only then.
@@ -97,7 +116,7 @@ absl::Status SetAuthentication(const Options& options, natsOptions* raw) {
     LATTICE_ASSIGN_OR_RETURN(const std::string token, ReadSecret(options.token_file, "token"));
     return ToStatus(natsOptions_SetToken(raw, token.c_str()), "NATS token");
   }
-  return absl::OkStatus();
+  return HasUser(options.urls) ? absl::OkStatus() : SetAgentLogin(options, raw);
 }
 
 absl::Status SetServers(const Options& options, natsOptions* raw) {

@@ -10,10 +10,12 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/memory/memory.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "userspace/base/status.h"
+#include "userspace/nats/holds.h"
 #include "userspace/nats/options.h"
 
 namespace lattice::nats {
@@ -21,6 +23,9 @@ namespace {
 
 // How long the end of the service may wait for a subscription that is empty.
 constexpr absl::Duration kWait = absl::Milliseconds(200);
+// For a question to the stream; other requests wait meanwhile.
+constexpr absl::Duration kStreamTimeout = absl::Seconds(2);
+constexpr absl::string_view kInboxes = "_INBOX";
 
 struct Link {
   natsConnection* connection = nullptr;
@@ -119,14 +124,26 @@ class Service::Impl {
 
   void Answer(natsConnection* connection, natsMsg* message) {
     const char* const reply_to = natsMsg_GetReply(message);
-    const auto size = static_cast<size_t>(natsMsg_GetDataLength(message));
-    absl::StatusOr<std::string> answer =
-        size > options_.max_request_bytes
-            ? absl::InvalidArgumentError(absl::StrCat("a request has at most ", options_.max_request_bytes, " bytes"))
-            : options_.handle({natsMsg_GetSubject(message), {natsMsg_GetData(message), size}});
+    const absl::StatusOr<std::string> answer = AnswerTo(connection, message);
     if (reply_to == nullptr) return;  // nobody waits for it
+    if (!absl::StartsWith(reply_to, kInboxes)) {
+      LOG_EVERY_N(WARNING, 1000) << "a request wants its answer on " << reply_to << ", which is no inbox: not answered";
+      return;
+    }
     const natsStatus sent = Send(connection, reply_to, answer);
     if (sent != NATS_OK) LOG(WARNING) << "an agent's answer is lost: " << natsStatus_GetText(sent);
+  }
+
+  absl::StatusOr<std::string> AnswerTo(natsConnection* connection, natsMsg* message) const {
+    const absl::string_view subject = natsMsg_GetSubject(message);
+    const absl::string_view payload(natsMsg_GetData(message), static_cast<size_t>(natsMsg_GetDataLength(message)));
+    if (payload.size() > options_.max_request_bytes) {
+      return absl::InvalidArgumentError(absl::StrCat("a request has at most ", options_.max_request_bytes, " bytes"));
+    }
+    if (!options_.stream.empty() && subject == kHoldsSubject) {
+      return AnswerHolds(connection, options_.stream, payload, kStreamTimeout);
+    }
+    return options_.handle({subject, payload});
   }
 
   static natsStatus Send(natsConnection* connection, const char* to, const absl::StatusOr<std::string>& answer) {

@@ -4,8 +4,9 @@
 //                                   .handle = [](const ServiceRequest& r) -> absl::StatusOr<std::string> { … }});
 //
 // Promise: it is connected whenever there is a server, for ever, and each request is answered: by the handler's text,
-// or by an empty body with the headers "error" (the text) and "status: 400". The handler runs on a thread of the
-// service and may block; requests wait for each other.
+// or by an empty body with the headers "error" (the text) and "status: 400"; but for one that wants its answer anywhere
+// else than on an inbox, since we may publish where its sender may not. The handler runs on a thread of the service and
+// may block; requests wait for each other.
 #ifndef USERSPACE_NATS_SERVICE_H_
 #define USERSPACE_NATS_SERVICE_H_
 
@@ -30,6 +31,9 @@ struct ServiceOptions {
   Options connection;
   std::string queue;
   std::vector<std::string> subjects;
+  // Not empty: it answers by itself whether that stream has a message, for JetStreamPublisher::Holds(). `subjects` must
+  // hold "lattice.signals.peer.holds".
+  std::string stream;
   size_t max_request_bytes = 64 << 10;  // a larger request is an error to its sender
   std::function<absl::StatusOr<std::string>(const ServiceRequest&)> handle;
 };

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "tests/unit/control/registry_fixture.h"
+#include "userspace/nats/agent_login.h"
 
 namespace lattice::control {
 namespace {
@@ -47,6 +48,33 @@ TEST_F(Enrolling, TokensHaveUpstreamsFormAndAreStoredAsAHashOnly) {
   const auto rows = (*connection)->Query("SELECT * FROM la_enrollment_tokens");
   ASSERT_TRUE(rows.ok()) << rows.status();
   for (const sql::Value& value : rows->at(0)) EXPECT_THAT(value.text(), ::testing::Not(HasSubstr(token.substr(3))));
+}
+
+TEST_F(Enrolling, ATokenHasThePasswordOfItsNatsUserWhereThereAreSuch) {
+  const auto without = nats::LoginOfToken(Add("a", 1).jwt);
+  EXPECT_FALSE(without.has_value());
+  Open({.nats_users = true});
+  const std::string first = Add("b", 2).jwt;
+  const auto login = nats::LoginOfToken(first);
+  ASSERT_TRUE(login.has_value());
+  EXPECT_EQ(login->user, "b");
+  const auto password = [this](const std::string& name) -> std::string {
+    const auto users = registry_->NatsUsers();
+    for (const NatsUser& user : *users) {
+      if (user.name == name) return user.password;
+    }
+    return "";
+  };
+  EXPECT_EQ(password("b"), login->password);
+  EXPECT_NE(password("a"), "") << "it may enrol anew, for a token that has it";
+  EXPECT_NE(password("a"), password("b"));
+  ASSERT_TRUE(registry_->RevokeAgent("b").ok());
+  EXPECT_EQ(password("b"), "");
+  // Enrolled anew: what the first token has is of no use.
+  const auto second = nats::LoginOfToken(Add("b", 3, {.name = "b"}).jwt);
+  ASSERT_TRUE(second.has_value());
+  EXPECT_EQ(password("b"), second->password);
+  EXPECT_NE(second->password, login->password);
 }
 
 TEST_F(Enrolling, RefusesWithUpstreamsTexts) {

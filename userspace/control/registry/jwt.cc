@@ -46,6 +46,7 @@ absl::StatusOr<Claims> ReadClaims(const nlohmann::json& payload) {
   LATTICE_ASSIGN_OR_RETURN(claims.allowed_tools, fields.Texts("allowed_tools", kMaxTools));
   LATTICE_ASSIGN_OR_RETURN(claims.role, fields.Text("role"));
   LATTICE_ASSIGN_OR_RETURN(claims.generation, fields.Number("gen", 0, INT64_MAX));
+  LATTICE_ASSIGN_OR_RETURN(claims.nats_password, fields.Text("nats"));
   LATTICE_ASSIGN_OR_RETURN(const int64_t issued, fields.Number("iat", 0, kMaxSeconds));
   LATTICE_ASSIGN_OR_RETURN(const int64_t expires, fields.Number("exp", 1, kMaxSeconds));
   claims.issued_at = absl::FromUnixSeconds(issued);
@@ -75,6 +76,7 @@ std::string SignJwt(absl::string_view secret, const Claims& claims) {
     payload["namespace"] = claims.name_space;
     payload["allowed_tools"] = claims.allowed_tools;
     payload["gen"] = claims.generation;
+    if (!claims.nats_password.empty()) payload["nats"] = claims.nats_password;
   }
   if (!claims.role.empty()) payload["role"] = claims.role;
   const std::string signed_part = absl::StrCat(Base64Url(kHeader), ".", Base64Url(ToText(payload)));

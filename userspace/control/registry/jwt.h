@@ -34,7 +34,8 @@ struct Claims {
   std::string agent_id;
   std::string name_space;
   std::vector<std::string> allowed_tools;
-  int64_t generation = 0;  // of its enrolment: tokens of an earlier one are no longer good
+  int64_t generation = 0;     // of its enrolment: tokens of an earlier one are no longer good
+  std::string nats_password;  // of its user on latticed's own NATS server; empty: there is none
 
   // Of a user: "admin" or "viewer".
   std::string role;

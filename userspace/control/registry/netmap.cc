@@ -252,11 +252,4 @@ absl::StatusOr<AgentConfig> ParseNetMap(absl::string_view text, std::vector<std:
   return config;
 }
 
-absl::StatusOr<std::string> ParseRegistered(absl::string_view text) {
-  LATTICE_ASSIGN_OR_RETURN(const nlohmann::json json, ParseWireObject(text));
-  LATTICE_ASSIGN_OR_RETURN(std::string token, WireFields{json}.Text("token", kMaxJwtBytes));
-  if (token.empty()) return absl::InvalidArgumentError("the answer to register has no token");
-  return token;
-}
-
 }  // namespace lattice::control

@@ -48,9 +48,6 @@ struct AgentConfig {
 // something else. InvalidArgument: what is wrong.
 absl::StatusOr<AgentConfig> ParseNetMap(absl::string_view text, std::vector<std::string>* warnings);
 
-// The agent's token in the answer to `register`.
-absl::StatusOr<std::string> ParseRegistered(absl::string_view text);
-
 }  // namespace lattice::control
 
 #endif  // USERSPACE_CONTROL_REGISTRY_NETMAP_H_

@@ -82,6 +82,13 @@ struct Enrolled {
   std::string jwt;
 };
 
+// An agent's user on latticed's own NATS server.
+struct NatsUser {
+  std::string name;
+  std::string password;
+  uint64_t peer_id = 0;  // 0: not on the overlay
+};
+
 struct AgentPolicy {
   std::vector<std::string> rules;
   int64_t version = 0;

@@ -39,6 +39,8 @@ struct RegistryOptions {
   absl::Duration agent_token_ttl = absl::Hours(24 * 365);
   // A new agent is "pending", without an address, until ApproveAgent().
   bool approve_by_hand = false;
+  // The agents' tokens hold the password of their NATS user.
+  bool nats_users = false;
   absl::Duration statement_timeout = absl::Seconds(10);
 };
 
@@ -81,6 +83,8 @@ class Registry {
   // NotFound: nobody has that name.
   absl::StatusOr<Agent> FindAgent(absl::string_view name);
   absl::StatusOr<std::vector<Agent>> ListAgents();
+  // Of those that are not revoked. The password is new with each enrolment that ends the tokens of those before.
+  absl::StatusOr<std::vector<NatsUser>> NatsUsers();
   // Its tokens and its place among the peers end at once here, in other replicas at their next refresh.
   absl::Status RevokeAgent(absl::string_view name);
   absl::Status ApproveAgent(absl::string_view name);
@@ -115,6 +119,7 @@ class Registry {
   // Runs `body` in a transaction that holds the version's row, so that the registry's writers come one after the
   // other over all replicas; again when the engine asks for it. `version` is the one it makes.
   absl::StatusOr<int64_t> Write(const Body& body);
+  std::string NatsPassword(absl::string_view name, int64_t generation) const;
   void Announce(absl::string_view agent, int64_t version) const;
 
   absl::StatusOr<EnrollmentToken> CheckToken(sql::Connection& connection, const Enrollment& enrollment, bool* replay);

@@ -5,6 +5,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "userspace/base/status.h"
+#include "userspace/control/registry/encoding.h"
 #include "userspace/control/registry/identity.h"
 #include "userspace/control/registry/registry.h"
 #include "userspace/control/registry/rows.h"
@@ -34,6 +35,27 @@ absl::StatusOr<std::vector<Agent>> Registry::ListAgents() {
   agents.reserve(rows.size());
   for (const sql::Row& row : rows) agents.push_back(ReadAgent(row));
   return agents;
+}
+
+// Nothing has to be kept for it.
+std::string Registry::NatsPassword(absl::string_view name, int64_t generation) const {
+  // What is signed as a token has no line end.
+  return Hex(HmacSha256(secret_, absl::StrCat("nats\n", name, "\n", generation)));
+}
+
+absl::StatusOr<std::vector<NatsUser>> Registry::NatsUsers() {
+  LATTICE_ASSIGN_OR_RETURN(sql::Lease connection, database_.Borrow(Deadline()));
+  LATTICE_ASSIGN_OR_RETURN(
+      const std::vector<sql::Row> rows,
+      connection->Query("SELECT name, generation, public_key FROM la_agents WHERE status <> 'revoked' ORDER BY name",
+                        {}, Deadline()));
+  std::vector<NatsUser> users;
+  users.reserve(rows.size());
+  for (const sql::Row& row : rows) {
+    users.push_back(
+        {row[0].text(), NatsPassword(row[0].text(), row[1].integer()), row[2].is_null() ? 0 : PeerId(row[2].text())});
+  }
+  return users;
 }
 
 absl::Status Registry::RevokeAgent(absl::string_view name) {

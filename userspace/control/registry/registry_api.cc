@@ -74,7 +74,7 @@ const std::vector<RegistryApi::Endpoint>& RegistryApi::Endpoints() {
       {"GET", "/api/v1/agent-isolation/enrollment-tokens", Access::kUser, &RegistryApi::ListTokens, {}},
       {"POST", "/api/v1/agent-isolation/enrollment-tokens", Access::kUser, &RegistryApi::CreateToken, {}},
       {"DELETE", "/api/v1/agent-isolation/enrollment-tokens/*", Access::kUser, &RegistryApi::RevokeToken, {}},
-      {"POST", "/api/v1/agent-isolation/register", Access::kOpen, &RegistryApi::Redeem, {}},
+      {"POST", kRedeemPath, Access::kOpen, &RegistryApi::Redeem, {}},
       {"POST", "/api/v1/agent-isolation/netmap", Access::kOpen, &RegistryApi::NetMapOf, {}},
       {"POST", "/api/v1/agent-isolation/heartbeat", Access::kOpen, &RegistryApi::HeartbeatOf, {}},
       {"GET", "/api/v1/discovery", Access::kOpen, &RegistryApi::Discovery, {}},

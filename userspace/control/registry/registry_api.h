@@ -28,6 +28,9 @@
 
 namespace lattice::control {
 
+// Its answer has an agent's token.
+inline constexpr char kRedeemPath[] = "/api/v1/agent-isolation/register";
+
 struct RegistryApiOptions {
   // What /api/v1/discovery says: where agents reach NATS, as they see it.
   std::string nats_url;

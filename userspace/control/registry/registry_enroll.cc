@@ -204,14 +204,16 @@ absl::StatusOr<Enrolled> Registry::Enroll(const Enrollment& enrollment) {
                            }));
   const Agent& agent = enrolled.agent;
   const absl::Time now = clock_.Now();
-  enrolled.jwt = SignJwt(secret_, {.issuer = kAgentIssuer,
-                                   .subject = agent.name,
-                                   .issued_at = now,
-                                   .expires_at = now + options_.agent_token_ttl,
-                                   .agent_id = agent.name,
-                                   .name_space = agent.name_space,
-                                   .allowed_tools = agent.allowed_tools,
-                                   .generation = agent.generation});
+  enrolled.jwt =
+      SignJwt(secret_, {.issuer = kAgentIssuer,
+                        .subject = agent.name,
+                        .issued_at = now,
+                        .expires_at = now + options_.agent_token_ttl,
+                        .agent_id = agent.name,
+                        .name_space = agent.name_space,
+                        .allowed_tools = agent.allowed_tools,
+                        .generation = agent.generation,
+                        .nats_password = options_.nats_users ? NatsPassword(agent.name, agent.generation) : ""});
   // The verifier may still hold this name's revocation. A failure is made good by the next refresh.
   if (agent.generation > 1) RefreshRevocations().IgnoreError();
   Announce("", version);

@@ -32,6 +32,10 @@ DEFINE_string(nats_addr, "127.0.0.1:4222",
               "an address of this host, and then --nats-server-cert.");
 DEFINE_string(nats_server_cert, "", "PEM file: latticed's own NATS speaks TLS only, with --nats-server-key.");
 DEFINE_string(nats_server_key, "", "PEM file with the key of --nats-server-cert.");
+DEFINE_bool(
+    nats_open_enrolment, true,
+    "Discovery tells a NATS user that may ask the control plane, for agents of other makes, which enrol over NATS "
+    "and share it: they can hear each other's answers. false: agents enrol over HTTP.");
 DEFINE_string(public_nats_url, "",
               "NATS URL that agents are told (discovery). Empty: latticed's own NATS, or the first --nats-url.");
 
@@ -74,7 +78,7 @@ DaemonFlags CommandLine() {
       "  latticed --data-dir /var/lib/lattice\n\n";
   line.groups = {
       {"Where", {"data_dir", "http_addr", "database"}},
-      {"Own NATS", {"nats_addr", "nats_server_cert", "nats_server_key", "public_nats_url"}},
+      {"Own NATS", {"nats_addr", "nats_server_cert", "nats_server_key", "nats_open_enrolment", "public_nats_url"}},
       {"NATS of others",
        {"nats_url", "nats_credentials", "nats_user", "nats_password_file", "nats_token_file", "nats_tls_ca",
         "nats_tls_cert", "nats_tls_key"}},
@@ -122,6 +126,7 @@ FlagValues ParseFlags(int argc, char** argv) {
   values.overlay_cidr = FLAGS_overlay_cidr;
   values.require_agent_auth = FLAGS_require_agent_auth;
   values.approve_agents = FLAGS_approve_agents;
+  values.nats_open_enrolment = FLAGS_nats_open_enrolment;
   values.secure_cookie = FLAGS_secure_cookie;
   return values;
 }

@@ -19,6 +19,7 @@
 #include "userspace/control/api/openapi.h"
 #include "userspace/control/audit/sql_flow_store.h"
 #include "userspace/control/web/assets.h"
+#include "userspace/nats/connection.h"
 
 namespace lattice::control {
 namespace {
@@ -82,6 +83,7 @@ Latticed::~Latticed() {
   server_ = nullptr;
   workers_ = nullptr;  // runs what it has: a change of a policy is still pushed by the service
   service_ = nullptr;
+  nats_users_ = nullptr;
   audit_api_ = nullptr;
   ingest_ = nullptr;
   retention_ = nullptr;
@@ -115,15 +117,16 @@ absl::Status Latticed::Start() {
                                                                   .error = [](int status, absl::string_view message) {
                                                                     return Failure(status, message);
                                                                   }}));
-  LATTICE_RETURN_IF_ERROR(OpenNats());
   LATTICE_RETURN_IF_ERROR(OpenRegistry());
+  LATTICE_RETURN_IF_ERROR(OpenNats());
+  OpenRegistryApi();
   LATTICE_RETURN_IF_ERROR(WriteAccess());
   LATTICE_RETURN_IF_ERROR(OpenHttp());
   StartThreads();
-  const std::string line = absl::StrCat(
-      "latticed is ready: API and dashboard at http://", server_->address(), "/, database ", database_->name(),
-      ", NATS ", nats_child_ == nullptr ? "of others" : absl::StrCat("at ", nats::RedactUrls(nats_child_->agent_url())),
-      "; admin token in ", options_.data_dir, "/admin.token");
+  const std::string line = absl::StrCat("latticed is ready: API and dashboard at http://", server_->address(),
+                                        "/, database ", database_->name(), ", NATS ",
+                                        nats_child_ == nullptr ? "of others" : absl::StrCat("at ", nats_child_->url()),
+                                        "; admin token in ", options_.data_dir, "/admin.token");
   LOG(INFO) << line;
   NotifyReady(line);
   return absl::OkStatus();
@@ -158,26 +161,41 @@ absl::Status Latticed::OpenDatabase() {
   return absl::OkStatus();
 }
 
+absl::Status Latticed::OpenRegistry() {
+  LATTICE_ASSIGN_OR_RETURN(registry_, Registry::Open(*database_, RealClock(),
+                                                     {.overlay = options_.overlay,
+                                                      .approve_by_hand = options_.approve_by_hand,
+                                                      .nats_users = options_.own_nats()}));
+  return absl::OkStatus();
+}
+
 absl::Status Latticed::OpenNats() {
-  if (!options_.own_nats()) return absl::OkStatus();
-  LATTICE_ASSIGN_OR_RETURN(nats_child_, NatsChild::Start(*loop_, {.folder = options_.data_dir + "/nats",
+  if (!options_.own_nats()) {
+    // Anyone can read it, so what we log in with has no place there.
+    if (options_.public_nats_url.empty()) options_.public_nats_url = nats::RedactUrls(options_.nats.urls[0]);
+    return absl::OkStatus();
+  }
+  const std::string folder = options_.data_dir + "/nats";
+  LATTICE_ASSIGN_OR_RETURN(nats_users_, NatsUsers::Create({.folder = folder,
+                                                           .open_enrolment = options_.open_enrolment,
+                                                           .open_records = !options_.require_agent_auth,
+                                                           .agents = [this] { return registry_->NatsUsers(); }}));
+  LATTICE_ASSIGN_OR_RETURN(nats_child_, NatsChild::Start(*loop_, {.folder = folder,
                                                                   .address = options_.nats_host,
                                                                   .port = options_.nats_port,
                                                                   .tls_cert_file = options_.nats_server_cert,
                                                                   .tls_key_file = options_.nats_server_key}));
-  options_.nats.urls = {nats_child_->server_url()};
   options_.nats.name = "latticed";
   options_.nats.tls_ca_file = options_.nats_server_cert;  // empty: no TLS
-  if (options_.public_nats_url.empty()) options_.public_nats_url = nats_child_->agent_url();
+  nats::Options anyone = options_.nats;
+  anyone.urls = {nats_child_->url()};
+  nats_users_->Start([this] { loop_->Post([this] { nats_child_->Reload(); }); }, anyone);
+  options_.nats.urls = {nats_child_->url(nats_users_->server_login())};
+  if (options_.public_nats_url.empty()) options_.public_nats_url = nats_child_->url(nats_users_->enrol_login());
   return absl::OkStatus();
 }
 
-absl::Status Latticed::OpenRegistry() {
-  LATTICE_ASSIGN_OR_RETURN(registry_,
-                           Registry::Open(*database_, RealClock(),
-                                          {.overlay = options_.overlay, .approve_by_hand = options_.approve_by_hand}));
-  // Anyone can read it, so what we log in with has no place there.
-  if (options_.public_nats_url.empty()) options_.public_nats_url = nats::RedactUrls(options_.nats.urls[0]);
+void Latticed::OpenRegistryApi() {
   signals_ = std::make_unique<SignalService>(*registry_, RealClock());
   registry_api_ =
       std::make_unique<RegistryApi>(*registry_, RealClock(),
@@ -189,7 +207,6 @@ absl::Status Latticed::OpenRegistry() {
                                                          if (to_ns != 0) filter.to_ns = to_ns;
                                                          return store_->Agents(filter, absl::Now() + kCheckDeadline);
                                                        }});
-  return absl::OkStatus();
 }
 
 // What people and agents need to come in.
@@ -201,7 +218,10 @@ absl::Status Latticed::WriteAccess() {
     LATTICE_ASSIGN_OR_RETURN(const std::string made, registry_->IssueUserToken("admin", "admin", kAdminTokenTtl));
     LATTICE_RETURN_IF_ERROR(WriteFileAtomically(token_path, made + "\n", 0600));
   }
-  return WriteFileAtomically(options_.data_dir + "/nats.url", options_.public_nats_url + "\n", 0600);
+  // For writers. Where they need a token, that is what they log in with.
+  const bool by_token = nats_users_ != nullptr && options_.require_agent_auth;
+  const std::string url = by_token ? nats::RedactUrls(options_.public_nats_url) : options_.public_nats_url;
+  return WriteFileAtomically(options_.data_dir + "/nats.url", url + "\n", 0600);
 }
 
 absl::Status Latticed::OpenHttp() {
@@ -233,6 +253,7 @@ absl::Status Latticed::OpenHttp() {
                                                            .retention = *retention_,
                                                            .api = *audit_api_,
                                                            .nats_child = nats_child_.get(),
+                                                           .nats_users = nats_users_.get(),
                                                            .gaps = gaps_,
                                                            .lost = lost_,
                                                            .ready = [this] { return NotReady().empty(); }});
@@ -244,7 +265,13 @@ absl::Status Latticed::OpenHttp() {
 void Latticed::ServeRegistry() {
   for (const RegistryApi::Route& route : RegistryApi::Routes()) {
     server_->HandleLater(route.method, route.path, [this](http::Request request, http::Responder responder) {
-      const auto work = [this, request = std::move(request), responder] { responder(registry_api_->Handle(request)); };
+      const auto work = [this, request = std::move(request), responder] {
+        const http::Response response = registry_api_->Handle(request);
+        // Who has enrolled can log in to NATS at once. Only this answer waits for it, and none of the workers.
+        const bool enrolled = request.path == kRedeemPath && response.status == 200;
+        if (nats_users_ == nullptr || !enrolled) return responder(response);
+        nats_users_->WhenInForce([responder, response] { responder(response); });
+      };
       if (!workers_->Run(work)) responder(Failure(503, "too many requests wait already: try again in a moment"));
     });
   }
@@ -278,6 +305,7 @@ void Latticed::StartThreads() {
   service.connection = options_.nats;
   service.queue = kSignalQueueGroup;
   service.subjects = {kSignalSubjects};
+  service.stream = kStream;
   service.handle = [this](const nats::ServiceRequest& request) {
     return signals_->Handle(request.subject, request.payload);
   };
@@ -287,7 +315,8 @@ void Latticed::StartThreads() {
     return;
   }
   service_ = *std::move(created);
-  registry_->SetOnChange([service = service_.get()](const Change& change) {
+  registry_->SetOnChange([this, service = service_.get()](const Change& change) {
+    if (nats_users_ != nullptr && change.agent.empty()) nats_users_->Changed();
     const std::string subject =
         change.agent.empty() ? "lattice.signals.config" : absl::StrCat("lattice.signals.config.", change.agent);
     // Who misses it asks again within 15 s in any case.

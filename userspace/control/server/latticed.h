@@ -29,6 +29,7 @@
 #include "userspace/control/registry/registry_api.h"
 #include "userspace/control/registry/signal_service.h"
 #include "userspace/control/server/nats_child.h"
+#include "userspace/control/server/nats_users.h"
 #include "userspace/control/server/options.h"
 #include "userspace/control/server/retention.h"
 #include "userspace/control/server/server_metrics.h"
@@ -50,8 +51,9 @@ class Latticed {
   absl::Status Start();
   absl::Status LockDataDir();
   absl::Status OpenDatabase();
-  absl::Status OpenNats();
   absl::Status OpenRegistry();
+  absl::Status OpenNats();
+  void OpenRegistryApi();
   absl::Status WriteAccess();
   absl::Status OpenHttp();
   void ServeRegistry();
@@ -66,8 +68,9 @@ class Latticed {
   UniqueFd lock_;
   std::unique_ptr<sql::Database> database_;
   std::unique_ptr<FlowStore> store_;
-  std::unique_ptr<NatsChild> nats_child_;
   std::unique_ptr<Registry> registry_;
+  std::unique_ptr<NatsUsers> nats_users_;  // with nats_child_
+  std::unique_ptr<NatsChild> nats_child_;
   std::unique_ptr<SignalService> signals_;
   std::unique_ptr<RegistryApi> registry_api_;
   std::unique_ptr<Ingest> ingest_;

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <glog/logging.h>
-#include <openssl/rand.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/epoll.h>
@@ -16,31 +15,21 @@
 #include <vector>
 
 #include "absl/memory/memory.h"
-#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
-#include "absl/strings/strip.h"
 #include "userspace/base/file.h"
 #include "userspace/base/status.h"
 
 namespace lattice::control {
 namespace {
 
-constexpr char kServerUser[] = "latticed";
-constexpr char kAgentUser[] = "agent";
 constexpr absl::Duration kStopTimeout = absl::Seconds(10);
 constexpr absl::Duration kRestartDelay = absl::Seconds(1);
 
-std::string RandomHex() {
-  unsigned char bytes[24];
-  CHECK_EQ(RAND_bytes(bytes, sizeof(bytes)), 1) << "no random numbers";
-  return absl::BytesToHexString({reinterpret_cast<const char*>(bytes), sizeof(bytes)});
-}
-
-// $0 folder, $1 address, $2 port, $3 password, $4 of agents, $5 TLS.
+// $0 folder, $1 address, $2 port, $3 TLS.
 constexpr char kConfig[] = R"(# Written by latticed at each start.
 listen: "$1:$2"
 server_name: latticed
@@ -50,20 +39,14 @@ log_file: "$0/nats-server.log"
 logfile_size_limit: 10MB
 max_payload: 1MB
 jetstream { store_dir: "$0/jetstream" }
-$5
+$3
 authorization {
-  users: [
-    { user: "latticed", password: "$3" }
-    { user: "agent", password: "$4", permissions: {
-        publish: [ "lattice.audit.>", "lattice.signals.peer.*",
-                   "$$JS.API.STREAM.INFO.LATTICE_AUDIT", "$$JS.API.STREAM.MSG.GET.LATTICE_AUDIT", "$$JS.API.INFO" ]
-        subscribe: [ "_INBOX.>", "lattice.signals.config.>", "lattice.signals.peers.>" ] } }
-  ]
+  include "users.conf"
 }
 )";
 
 std::string Fill(absl::string_view text, const std::vector<std::string>& values) {
-  std::vector<std::pair<std::string, std::string>> replacements = {{"$$", "$"}};
+  std::vector<std::pair<std::string, std::string>> replacements;
   for (size_t i = 0; i < values.size(); ++i) replacements.emplace_back(absl::StrCat("$", i), values[i]);
   return absl::StrReplaceAll(text, replacements);
 }
@@ -72,20 +55,6 @@ std::string Fill(absl::string_view text, const std::vector<std::string>& values)
 absl::Status CheckQuotable(absl::string_view flag, const std::string& text) {
   if (text.find_first_of("\"\\\n$") == std::string::npos) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(flag, "=", text, ": quotes, backslashes and $ are not possible here"));
-}
-
-// The one secret of `path`, made when missing.
-absl::StatusOr<std::string> KeptSecret(const std::string& path) {
-  const absl::StatusOr<std::string> text = ReadFile(path, 4096);
-  if (text.ok()) {
-    const std::string secret(absl::StripAsciiWhitespace(*text));
-    if (!secret.empty()) return secret;
-  } else if (!absl::IsNotFound(text.status())) {
-    return text.status();
-  }
-  const std::string secret = RandomHex();
-  LATTICE_RETURN_IF_ERROR(WriteFileAtomically(path, secret + "\n", 0600));
-  return secret;
 }
 
 // The port of nats-server's ports file, {"nats":["nats://127.0.0.1:4222"],…}; 0 while there is none.
@@ -111,8 +80,6 @@ absl::Status NatsChild::Prepare() {
   LATTICE_RETURN_IF_ERROR(CheckQuotable("--data-dir", options_.folder));
   LATTICE_RETURN_IF_ERROR(CheckQuotable("--nats-addr", options_.address));
   LATTICE_RETURN_IF_ERROR(MakeDirectories(options_.folder, 0700));
-  LATTICE_ASSIGN_OR_RETURN(server_password_, KeptSecret(options_.folder + "/server.password"));
-  LATTICE_ASSIGN_OR_RETURN(agent_password_, KeptSecret(options_.folder + "/agent.password"));
   port_ = options_.port;
   return absl::OkStatus();
 }
@@ -128,9 +95,8 @@ absl::Status NatsChild::Launch() {
   // Started again it takes the port that agents know.
   const std::string port = port_ == 0 ? "-1" : absl::StrCat(port_);
   const std::string config_path = options_.folder + "/nats.conf";
-  LATTICE_RETURN_IF_ERROR(WriteFileAtomically(
-      config_path, Fill(kConfig, {options_.folder, options_.address, port, server_password_, agent_password_, tls}),
-      0600));
+  LATTICE_RETURN_IF_ERROR(
+      WriteFileAtomically(config_path, Fill(kConfig, {options_.folder, options_.address, port, tls}), 0600));
   // The files of an earlier one. One that can't be removed does no harm: it has another pid in its name.
   std::error_code ignored;
   for (const auto& entry : std::filesystem::directory_iterator(options_.folder, ignored)) {
@@ -229,6 +195,10 @@ void NatsChild::Replace() const {
   if (pid_ > 0) kill(pid_, SIGKILL);
 }
 
+void NatsChild::Reload() const {
+  if (pid_ > 0) kill(pid_, SIGHUP);
+}
+
 void NatsChild::Wake() const {
   if (pid_ > 0) kill(pid_, SIGCONT);
 }
@@ -246,18 +216,10 @@ NatsChild::~NatsChild() {
   Kill();
 }
 
-std::string NatsChild::Url(const std::string& user, const std::string& password) const {
+std::string NatsChild::url(const std::string& login) const {
   const bool any = options_.address == "0.0.0.0" || options_.address == "::";
-  return absl::StrCat(options_.tls_cert_file.empty() ? "nats://" : "tls://", user, ":", password, "@",
+  return absl::StrCat(options_.tls_cert_file.empty() ? "nats://" : "tls://", login, login.empty() ? "" : "@",
                       any ? "127.0.0.1" : options_.address, ":", port_);
-}
-
-std::string NatsChild::server_url() const {
-  return Url(kServerUser, server_password_);
-}
-
-std::string NatsChild::agent_url() const {
-  return Url(kAgentUser, agent_password_);
 }
 
 }  // namespace lattice::control

@@ -1,7 +1,5 @@
-// The nats-server that latticed runs itself when it is given no other one: JetStream in the data folder, two users.
-//
-// `latticed` may do everything, `agent` what writers and agents need: publish audit records, ask the control plane,
-// look at the audit stream. Their passwords are made once and kept in the data folder.
+// The nats-server that latticed runs itself when it is given no other one: JetStream in the data folder, and the users
+// that nats_users.h tells it of.
 //
 // Promise: it runs while this object lives: one that ends is started again. It never outlives latticed, also when that
 // is killed. Its end is waited for. One thread: the loop's.
@@ -23,7 +21,7 @@
 namespace lattice::control {
 
 struct NatsChildOptions {
-  std::string folder;                 // made when missing; holds configuration, passwords, log and streams
+  std::string folder;                 // made when missing; holds configuration, log and streams, and users.conf already
   std::string address = "127.0.0.1";  // to listen on
   int port = 4222;                    // 0: any free one
   std::string tls_cert_file;          // with tls_key_file: TLS is required
@@ -42,9 +40,11 @@ class NatsChild {
   // Continues one that was stopped by a signal: it can neither answer nor end.
   void Wake() const;
 
-  // "nats://USER:PASSWORD@HOST:PORT".
-  std::string server_url() const;  // of the user latticed
-  std::string agent_url() const;
+  // Makes it read its configuration and users.conf again. One that is just being started again does so anyway.
+  void Reload() const;
+
+  // "nats://HOST:PORT", or "nats://USER:PASSWORD@HOST:PORT" with a login.
+  std::string url(const std::string& login = "") const;
   // Times it ended and was started again.
   uint64_t restarts() const { return restarts_; }
 
@@ -56,13 +56,10 @@ class NatsChild {
   void OnExit();
   void RestartLater();
   void Kill();
-  std::string Url(const std::string& user, const std::string& password) const;
   std::string LastLogLine() const;
 
   EventLoop& loop_;
   const NatsChildOptions options_;
-  std::string server_password_;
-  std::string agent_password_;
   int port_ = 0;
   pid_t pid_ = -1;
   UniqueFd pidfd_;

@@ -108,6 +108,7 @@ absl::StatusOr<Options> MakeOptions(const FlagValues& flags) {
   options.overlay = flags.overlay_cidr;
   options.approve_by_hand = flags.approve_agents;
   options.secure_cookie = flags.secure_cookie;
+  options.open_enrolment = flags.nats_open_enrolment;
   return options;
 }
 

@@ -36,6 +36,7 @@ struct Options {
   bool require_agent_auth = true;
   bool approve_by_hand = false;
   bool secure_cookie = false;
+  bool open_enrolment = true;  // over the child
 
   bool own_nats() const { return nats.urls.empty(); }
 };
@@ -51,6 +52,7 @@ struct FlagValues {
   std::string stream_max_age, stream_max_size, retention, archive_dir, overlay_cidr, require_agent_auth;
   bool approve_agents = false;
   bool secure_cookie = false;
+  bool nats_open_enrolment = true;
 };
 
 // Parses the command line. Does not return for --help, --version (exit 0) and for a flag that is unknown or malformed

@@ -88,6 +88,14 @@ void ServerMetrics::AddOthers() {
   if (sources_.nats_child == nullptr) return;
   Counter("latticed_nats_server_restarts_total", "Times latticed's own nats-server ended and was started again.",
           [child = sources_.nats_child] { return child->restarts(); });
+  const NatsUsers* const users = sources_.nats_users;
+  Gauge("latticed_nats_users", "Agents that have a user on latticed's own nats-server.",
+        [users] { return static_cast<double>(users->agents()); });
+  Counter("latticed_nats_reloads_total", "Times latticed's own nats-server was told of agents that came or went.",
+          [users] { return users->reloads(); });
+  Counter("latticed_nats_reload_failures_total",
+          "Times it could not be told, or did not take it. Agents that came can't log in, those that went still can.",
+          [users] { return users->failures(); });
 }
 
 }  // namespace lattice::control

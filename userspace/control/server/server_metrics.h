@@ -10,6 +10,7 @@
 #include "userspace/control/api/audit_api.h"
 #include "userspace/control/audit/ingest.h"
 #include "userspace/control/server/nats_child.h"
+#include "userspace/control/server/nats_users.h"
 #include "userspace/control/server/retention.h"
 #include "userspace/metrics/registry.h"
 
@@ -19,7 +20,8 @@ struct MetricSources {
   const Ingest& ingest;
   const Retention& retention;
   const AuditApi& api;
-  const NatsChild* nats_child;  // null: NATS of others
+  const NatsChild* nats_child;  // null, and the next: NATS of others
+  const NatsUsers* nats_users;
   const std::atomic<uint64_t>& gaps;
   const std::atomic<uint64_t>& lost;
   std::function<bool()> ready;
