@@ -6,6 +6,8 @@
 // Its limit of connections per address refuses the newest, so that whoever holds that many half requests keeps out
 // everybody of that address, on 127.0.0.1 the agent and Prometheus together. Ours cuts the oldest instead: a client
 // that sends its request at once is answered before as many newer ones have come: a run of the library accepts ten.
+//
+// One file: all of it is the life of one daemon of the library, told by its callbacks in turn.
 #include "userspace/http/server.h"
 
 #include <microhttpd.h>
@@ -16,6 +18,7 @@
 #include <algorithm>
 #include <cstdarg>
 #include <cstdio>
+#include <cstring>
 #include <map>
 #include <optional>
 #include <set>
@@ -25,6 +28,7 @@
 
 #include "absl/memory/memory.h"
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
@@ -39,6 +43,10 @@ namespace lattice::http {
 namespace {
 
 constexpr int64_t kNever = INT64_MAX;
+constexpr size_t kMaxParameters = 256;
+
+// Stands for the exchange, which does not begin before the headers are there.
+char refused_path;
 
 using AnyHandler = std::variant<Handler, LateHandler>;
 
@@ -95,6 +103,7 @@ class Server::Impl {
 
   static MHD_Result OnRequest(void* cls, MHD_Connection* connection, const char* path, const char* method, const char*,
                               const char* data, size_t* data_size, void** exchange);
+  static void* OnUri(void* cls, const char* uri, MHD_Connection* connection);
   static void OnCompleted(void* cls, MHD_Connection* connection, void** exchange, MHD_RequestTerminationCode);
   static void OnConnection(void* cls, MHD_Connection* connection, void** peer, MHD_ConnectionNotificationCode what);
 
@@ -135,6 +144,7 @@ absl::Status Server::Impl::Start() {
   daemon_ = MHD_start_daemon(flags, 0, nullptr, nullptr, &Impl::OnRequest, this,          //
                              MHD_OPTION_EXTERNAL_LOGGER, &LogLine, nullptr,               // first, to log the rest
                              MHD_OPTION_LISTEN_SOCKET, listener_.fd(),                    //
+                             MHD_OPTION_URI_LOG_CALLBACK, &Impl::OnUri, nullptr,          //
                              MHD_OPTION_NOTIFY_COMPLETED, &Impl::OnCompleted, this,       //
                              MHD_OPTION_NOTIFY_CONNECTION, &Impl::OnConnection, this,     //
                              MHD_OPTION_CONNECTION_MEMORY_LIMIT, kConnectionMemoryBytes,  //
@@ -267,9 +277,17 @@ void Server::Impl::OnConnection(void* cls, MHD_Connection* connection, void** pe
   }
 }
 
+// The library gives the path as a C string: what follows a %00 in it would not be there.
+void* Server::Impl::OnUri(void*, const char* uri, MHD_Connection*) {
+  const absl::string_view path(uri, std::strcspn(uri, "?"));
+  return absl::StrContains(path, "%00") ? &refused_path : nullptr;
+}
+
 MHD_Result Server::Impl::OnRequest(void* cls, MHD_Connection* connection, const char* path, const char* method,
                                    const char*, const char* data, size_t* data_size, void** exchange) {
   auto* const self = static_cast<Impl*>(cls);
+  const bool bad_path = *exchange == &refused_path;
+  if (bad_path) *exchange = nullptr;
   auto* current = static_cast<Exchange*>(*exchange);
   const size_t limit = self->options_.max_body_bytes;
   const auto too_large = [&] {
@@ -278,6 +296,12 @@ MHD_Result Server::Impl::OnRequest(void* cls, MHD_Connection* connection, const 
   if (current == nullptr) {  // the headers are here
     current = new Exchange(connection, path, method);
     *exchange = current;
+    if (bad_path) return self->Send(*current, self->options_.error(400, "the path has a %00"));
+    if (const size_t count = current->request().query.size(); count > kMaxParameters) {
+      return self->Send(*current,
+                        self->options_.error(400, absl::StrCat("the query has ", count, " parameters, at most ",
+                                                               kMaxParameters, " are taken")));
+    }
     // Answered before the body comes: who asked with "Expect: 100-continue" need not send it.
     if (current->AnnouncesMoreThan(limit)) return self->Send(*current, too_large());
     return MHD_YES;
@@ -295,7 +319,8 @@ MHD_Result Server::Impl::OnRequest(void* cls, MHD_Connection* connection, const 
 }
 
 void Server::Impl::OnCompleted(void* cls, MHD_Connection* connection, void** exchange, MHD_RequestTerminationCode) {
-  delete static_cast<Exchange*>(std::exchange(*exchange, nullptr));
+  if (*exchange != &refused_path) delete static_cast<Exchange*>(*exchange);
+  *exchange = nullptr;
   static_cast<Impl*>(cls)->BeginReceiving(PeerOf(connection));
 }
 

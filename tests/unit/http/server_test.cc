@@ -64,9 +64,25 @@ INSTANTIATE_TEST_SUITE_P(
                   "Allow: GET, HEAD\r\n"},
         RouteCase{"MadeUpMethod", "FROB /echo HTTP/1.1\r\n" CLOSE, "HTTP/1.1 405 Method Not Allowed",
                   "Allow: GET, POST, HEAD\r\n"},
+        RouteCase{"NulInThePath", "GET /hello%00x HTTP/1.1\r\n" CLOSE, "HTTP/1.1 400 Bad Request",
+                  "the path has a %00"},
+        RouteCase{"NulInTheQuery", "GET /hello?a=%00 HTTP/1.1\r\n" CLOSE, "HTTP/1.1 200 OK", "\r\n\r\nhello\n"},
+        RouteCase{"NulInThePathOfNoRequest", "GET /hello%00 HTTP/1.1\r\n\r\n", "HTTP/1.1 400 Bad Request", ""},
         RouteCase{"NotHttp", "hello\r\n\r\n", "", ""},
         RouteCase{"NoHost", "GET /hello HTTP/1.1\r\n\r\n", "HTTP/1.1 400 Bad Request", ""}),
     [](const auto& c) { return c.param.name; });
+
+TEST(HttpServer, RefusesMoreParametersThanItTakes) {
+  ServerThread server(kAnyPort, AddRoutes);
+  std::string query = "p=1";
+  for (int i = 1; i < 256; ++i) query += "&p=1";
+  const Client client(server.address());
+  EXPECT_EQ(client.Get("/hello?" + query)->status, 200);
+  const auto refused = client.Get("/hello?" + query + "&p=1");
+  ASSERT_TRUE(refused.ok()) << refused.status();
+  EXPECT_EQ(refused->status, 400);
+  EXPECT_THAT(refused->body, HasSubstr("257 parameters, at most 256"));
+}
 
 TEST(HttpServer, AnswersHeadLikeGetWithoutTheBody) {
   ServerThread server(kAnyPort, AddRoutes);
