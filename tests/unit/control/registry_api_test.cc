@@ -81,6 +81,9 @@ TEST_F(Api, LoginGivesACookieThatAuthenticates) {
 }
 
 TEST_F(Api, LoginsAreLimitedPerAddress) {
+  const std::string good = nlohmann::json{{"token", admin_}}.dump();
+  for (int i = 0; i < 20; ++i)
+    EXPECT_EQ(Call("POST", "/api/v1/auth/login", good).status, 200) << "these are no guesses";
   for (int i = 0; i < 10; ++i) EXPECT_EQ(Call("POST", "/api/v1/auth/login", R"({"token":"x"})").status, 401);
   const http::Response refused = Call("POST", "/api/v1/auth/login", R"({"token":"x"})");
   EXPECT_EQ(refused.status, 429);

@@ -48,4 +48,10 @@ absl::Duration LoginLimiter::Admit(absl::string_view peer, absl::Time now) {
   return absl::ZeroDuration();
 }
 
+void LoginLimiter::GiveBack(absl::string_view peer, absl::Time now) {
+  absl::MutexLock lock(&mutex_);
+  Bucket& bucket = Find(KeyOf(peer), now);
+  bucket.level = std::min(options_.burst, bucket.level + 1);
+}
+
 }  // namespace lattice::control

@@ -24,9 +24,12 @@ class LoginLimiter {
   LoginLimiter() : LoginLimiter(Options()) {}
   explicit LoginLimiter(Options options) : options_(options) {}
 
-  // Zero: go on, and it is counted. Otherwise how long to wait. `peer` is "192.0.2.1:4711" or "[2001:db8::1]:4711":
-  // its port does not count, and of IPv6 the /64.
+  // Zero: go on, and it is counted until GiveBack(). Otherwise how long to wait. `peer` is "192.0.2.1:4711" or
+  // "[2001:db8::1]:4711": its port does not count, and of IPv6 the /64.
   absl::Duration Admit(absl::string_view peer, absl::Time now) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // The attempt that was let in was a good one: those are nobody's guesses.
+  void GiveBack(absl::string_view peer, absl::Time now) ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
   struct Bucket {

@@ -156,6 +156,7 @@ http::Response RegistryApi::Login(const http::Request& request) {
   if (!token.ok()) return Failure(token.status());
   const absl::StatusOr<Principal> principal = authenticator_.PrincipalOf(*token);
   if (!principal.ok()) return Failure(principal.status());
+  limiter_.GiveBack(request.peer, now);
   http::Response response = Success(PrincipalJson(*principal));
   response.headers.emplace_back("Set-Cookie", Cookie(*token, principal->expires_at - now));
   return response;
