@@ -186,6 +186,20 @@ TEST_F(Api, RevokeEndsTheAgentsToken) {
   EXPECT_EQ(Call("POST", "/api/v1/agents/b/revoke", "", admin_).status, 404);
 }
 
+TEST_F(Api, DiscoveryTellsTheHostThatTheClientKnowsWhereNatsIsOnEveryOne) {
+  RegistryApi api(*registry_, clock_, {.nats_url = "nats://_enroll:x@127.0.0.1:4222", .nats_at_any_address = true});
+  for (const auto& [host, url] :
+       {std::pair("192.0.2.7:8080", "nats://_enroll:x@192.0.2.7:4222"),
+        std::pair("lattice.example", "nats://_enroll:x@lattice.example:4222"),
+        std::pair("[2001:db8::7]:8080", "nats://_enroll:x@[2001:db8::7]:4222"),
+        std::pair("[2001:db8::7]", "nats://_enroll:x@[2001:db8::7]:4222"),
+        std::pair("a@b/c", "nats://_enroll:x@127.0.0.1:4222"), std::pair("", "nats://_enroll:x@127.0.0.1:4222")}) {
+    http::Request request{.method = "GET", .path = "/api/v1/discovery"};
+    request.headers.emplace_back("Host", host);
+    EXPECT_EQ(Data(api.Handle(request))["nats_url"], url) << host;
+  }
+}
+
 TEST_F(Api, DiscoveryAndUserTokens) {
   EXPECT_EQ(Data(Call("GET", "/api/v1/discovery"))["nats_url"], "nats://192.0.2.9:4222");
   const nlohmann::json made =

@@ -13,6 +13,7 @@
 #include "absl/strings/strip.h"
 #include "userspace/base/status.h"
 #include "userspace/control/api/envelope.h"
+#include "userspace/control/registry/identity.h"
 #include "userspace/control/registry/registry_views.h"
 #include "userspace/control/registry/signal_message.h"
 #include "userspace/control/registry/wire_json.h"
@@ -59,6 +60,18 @@ absl::StatusOr<int64_t> TimeParameter(const http::Request& request, const char* 
   }
   return absl::InvalidArgumentError(
       absl::StrCat(name, "=", *text, ": expected RFC 3339 or a time before now like -1h or -7d"));
+}
+
+// `url` with the host of "HOST:PORT" or "HOST" instead of its own; its own where that is none.
+std::string WithHostOf(absl::string_view url, absl::string_view authority) {
+  const size_t bracket = authority.rfind(']');
+  const size_t colon = authority.rfind(':');
+  const bool has_port = colon != absl::string_view::npos && (bracket == absl::string_view::npos || colon > bracket);
+  const absl::string_view host = authority.substr(0, has_port ? colon : authority.size());
+  const size_t begin = url.find_last_of("/@") + 1;
+  const size_t port = url.rfind(':');
+  if (!CheckEndpoint(absl::StrCat(host, url.substr(port))).ok()) return std::string(url);
+  return absl::StrCat(url.substr(0, begin), host, url.substr(port));
 }
 
 }  // namespace
@@ -255,8 +268,11 @@ RegistryApi::Answer RegistryApi::HeartbeatOf(const http::Request& request, const
   return "{}";
 }
 
-RegistryApi::Answer RegistryApi::Discovery(const http::Request&, const Principal&, const std::string&) {
-  return DiscoveryJson(options_.nats_url, options_.stun_url, options_.enforcer_mode);
+RegistryApi::Answer RegistryApi::Discovery(const http::Request& request, const Principal&, const std::string&) {
+  const absl::string_view reached = request.Header("Host").value_or("");
+  const bool own = !options_.nats_at_any_address || reached.empty();
+  return DiscoveryJson(own ? options_.nats_url : WithHostOf(options_.nats_url, reached), options_.stun_url,
+                       options_.enforcer_mode);
 }
 
 RegistryApi::Answer RegistryApi::CreateUserToken(const http::Request& request, const Principal&, const std::string&) {

@@ -34,6 +34,8 @@ inline constexpr char kRedeemPath[] = "/api/v1/agent-isolation/register";
 struct RegistryApiOptions {
   // What /api/v1/discovery says: where agents reach NATS, as they see it.
   std::string nats_url;
+  // NATS listens on every address: nats_url has the host by which the client reached us instead of its own.
+  bool nats_at_any_address = false;
   std::string stun_url;
   std::string enforcer_mode;
   bool secure_cookie = false;  // the dashboard is behind TLS

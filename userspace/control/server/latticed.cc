@@ -191,6 +191,8 @@ absl::Status Latticed::OpenNats() {
   anyone.urls = {nats_child_->url()};
   nats_users_->Start([this] { loop_->Post([this] { nats_child_->Reload(); }); }, anyone);
   options_.nats.urls = {nats_child_->url(nats_users_->server_login())};
+  nats_at_any_address_ =
+      options_.public_nats_url.empty() && (options_.nats_host == "0.0.0.0" || options_.nats_host == "::");
   if (options_.public_nats_url.empty()) options_.public_nats_url = nats_child_->url(nats_users_->enrol_login());
   return absl::OkStatus();
 }
@@ -200,6 +202,7 @@ void Latticed::OpenRegistryApi() {
   registry_api_ =
       std::make_unique<RegistryApi>(*registry_, RealClock(),
                                     RegistryApiOptions{.nats_url = options_.public_nats_url,
+                                                       .nats_at_any_address = nats_at_any_address_,
                                                        .secure_cookie = options_.secure_cookie,
                                                        .activity = [this](int64_t from_ns, int64_t to_ns) {
                                                          FlowFilter filter;

@@ -64,6 +64,7 @@ class Latticed {
   std::string NotReady();
 
   Options options_;
+  bool nats_at_any_address_ = false;  // and no other URL is told
   std::unique_ptr<EventLoop> loop_;
   UniqueFd lock_;
   std::unique_ptr<sql::Database> database_;
