@@ -21,6 +21,7 @@ absl::Status NoSuchPeer(const PublicKey& key) {
 absl::StatusOr<std::unique_ptr<Device>> Device::Create(const DeviceOptions& options, const Clock& clock, Random& random,
                                                        Output& output) {
   LATTICE_RETURN_IF_ERROR(CryptoReady());
+  LATTICE_RETURN_IF_ERROR(Aead::Ready());
   if (options.private_key.is_zero()) return absl::InvalidArgumentError("the private key is all zeros: make one");
   if (options.mtu < kMinMtu || options.mtu > kMaxMtu) {
     return absl::InvalidArgumentError(absl::StrCat("MTU ", options.mtu, ": expected ", kMinMtu, " to ", kMaxMtu));

@@ -124,6 +124,8 @@ class Device {
   const DeviceCounters& counters() const { return counters_; }
 
  private:
+  friend struct DeviceTestAccess;  // tests: counters of messages that no test can send
+
   Device(const DeviceOptions& options, const Clock& clock, Random& random, Output& output);
 
   // device.cc
@@ -154,6 +156,7 @@ class Device {
   void SendInitiation(Peer& peer, int64_t now_ns);
   void StartSession(Peer& peer, const SessionKeys& keys, int64_t now_ns);
   void ConfirmSession(Peer& peer, int64_t now_ns);
+  void SettleTwins(Peer& peer);
   void HandshakeComplete(Peer& peer);
   void DropKeypair(std::unique_ptr<Keypair>& keypair);
   void DropHandshake(Peer& peer);

@@ -147,7 +147,11 @@ ReceiveResult Device::ReceiveData(const Endpoint& from, absl::Span<uint8_t> data
 
   Peer& peer = *peers_[entry.peer];
   ReceivedFrom(peer, from, datagram.size(), now_ns);
-  if (&keypair == peer.next.get()) ConfirmSession(peer, now_ns);
+  if (&keypair == peer.next.get()) {
+    ConfirmSession(peer, now_ns);
+  } else if (&keypair == peer.previous.get() && peer.current != nullptr) {
+    SettleTwins(peer);
+  }
   // The initiator of a session that will soon be refused renews it also when it only receives.
   const bool old = keypair.initiator && now_ns - keypair.born_ns >= kRejectAfterNs - kKeepaliveNs - kRekeyTimeoutNs;
   if (old && &keypair == peer.current.get() && !peer.sent_last_minute_handshake) {

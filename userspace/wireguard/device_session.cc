@@ -14,7 +14,9 @@
 // never later than the peer's earliest deadline: only a deadline that becomes the earliest touches the heap.
 //
 // Unlike the reference implementations, the handshake we began is kept while one of the peer's is answered. When
-// both begin at once both complete, and each side sends under one that the other has.
+// both begin at once both complete, each side sends under one that the other has, and both settle on the session
+// that the greater public key began (SettleTwins): so one side alone renews it.
+#include <cstdlib>
 #include <utility>
 
 #include "glog/logging.h"
@@ -89,6 +91,14 @@ void Device::ConfirmSession(Peer& peer, int64_t now_ns) {
   FlushStaged(peer, now_ns);
 }
 
+// Something came under `previous`, so the peer has it as well as the session after it.
+void Device::SettleTwins(Peer& peer) {
+  const bool ours_wins = peer.keys.remote < local_.point;
+  const bool twins = peer.previous->initiator != peer.current->initiator &&
+                     std::abs(peer.previous->born_ns - peer.current->born_ns) < kRekeyTimeoutNs;
+  if (twins && peer.previous->initiator == ours_wins) std::swap(peer.previous, peer.current);
+}
+
 void Device::HandshakeComplete(Peer& peer) {
   peer.timers.Cancel(Timer::kRetransmitHandshake);
   peer.handshake_attempts = 0;
@@ -119,6 +129,7 @@ void Device::DropKeys(Peer& peer) {
 // Whatever we send shows the peer that we are there.
 void Device::SentAuthentic(Peer& peer, int64_t now_ns) {
   peer.timers.Cancel(Timer::kSendKeepalive);
+  peer.another_keepalive = false;
   if (peer.persistent_keepalive_ns != 0) {
     Arm(peer, Timer::kPersistentKeepalive, now_ns + peer.persistent_keepalive_ns);
   }
@@ -150,10 +161,12 @@ void Device::OnTimer(Peer& peer, Timer timer, int64_t now_ns) {
   switch (timer) {
     case Timer::kRetransmitHandshake:
       return OnNoResponse(peer, now_ns);
-    case Timer::kSendKeepalive:
+    case Timer::kSendKeepalive: {
+      const bool another = peer.another_keepalive;  // sending resets it
       SendKeepalive(peer, now_ns);
-      if (std::exchange(peer.another_keepalive, false)) Arm(peer, Timer::kSendKeepalive, now_ns + kKeepaliveNs);
+      if (another) Arm(peer, Timer::kSendKeepalive, now_ns + kKeepaliveNs);
       return;
+    }
     case Timer::kNewHandshake:
       return BeginHandshake(peer, now_ns);
     case Timer::kZeroKeys:

@@ -53,6 +53,12 @@ bool IsHostName(absl::string_view name) {
          });
 }
 
+// What the name of a key looks like.
+bool IsWord(absl::string_view name) {
+  constexpr size_t kLongest = 32;
+  return !name.empty() && name.size() <= kLongest && std::all_of(name.begin(), name.end(), absl::ascii_isalnum);
+}
+
 absl::StatusOr<WgQuickAddress> ParseAddress(absl::string_view word) {
   const auto slash = word.find('/');
   const auto address = IpAddress::Parse(word.substr(0, slash));
@@ -102,15 +108,14 @@ class Parser {
     if (line.front() == '[') return Section(line);
     if (section_ == kNone) return absl::InvalidArgumentError("before any section: begin with [Interface]");
     const auto equals = line.find('=');
-    if (equals == absl::string_view::npos) {
-      // Not shown: it may be a key.
+    const absl::string_view name = absl::StripAsciiWhitespace(line.substr(0, equals));
+    if (equals == absl::string_view::npos || !IsWord(name)) {
+      // Not shown: it may be a key, which ends with '='.
       return absl::InvalidArgumentError("expected a line `Key = value`, a section, or a comment after #");
     }
-    const absl::string_view name = absl::StripAsciiWhitespace(line.substr(0, equals));
     const absl::string_view value = absl::StripAsciiWhitespace(line.substr(equals + 1));
     const std::string key = absl::AsciiStrToLower(name);
-    return Annotate(section_ == kInterface ? InterfaceKey(key, value) : PeerKey(key, value),
-                    absl::CEscape(name.substr(0, 40)));
+    return Annotate(section_ == kInterface ? InterfaceKey(key, value) : PeerKey(key, value), name);
   }
 
   absl::Status Section(absl::string_view line) {

@@ -6,12 +6,13 @@
 
 #include "gtest/gtest.h"
 #include "tests/testing/seed.h"
-#include "tests/unit/wireguard/hex.h"
+#include "userspace/wireguard/aead_assembly.h"
 
 namespace lattice::wireguard {
 namespace {
 
-class AeadTest : public ::testing::Test {
+// Of EVP always, of the assembly where this build has it.
+class AeadTest : public ::testing::TestWithParam<Aead::Cipher> {
  protected:
   AeadTest() : random_(testing::TestSeed()) {
     for (size_t i = 0; i < key_.size(); ++i) key_.data()[i] = static_cast<uint8_t>(random_());
@@ -28,8 +29,8 @@ class AeadTest : public ::testing::Test {
 
 // The one-shot cipher of another library, whose vectors are tested, seals the same; over all ends of blocks of 16, 64
 // and 512 bytes, with padding and without, from elsewhere and in place.
-TEST_F(AeadTest, SealsAsTheOtherLibraryDoes) {
-  Aead aead(key_, Aead::Direction::kSeal);
+TEST_P(AeadTest, SealsAsTheOtherLibraryDoes) {
+  Aead aead(key_, Aead::Direction::kSeal, GetParam());
   for (size_t size = 0; size < 1600; size += 1 + random_() % 7) {
     const size_t zeros = random_() % 16;
     const uint64_t counter = random_();
@@ -46,8 +47,8 @@ TEST_F(AeadTest, SealsAsTheOtherLibraryDoes) {
   }
 }
 
-TEST_F(AeadTest, OpensWhatWasSealedInPlace) {
-  Aead aead(key_, Aead::Direction::kOpen);
+TEST_P(AeadTest, OpensWhatWasSealedInPlace) {
+  Aead aead(key_, Aead::Direction::kOpen, GetParam());
   for (size_t size = 0; size < 1600; size += 1 + random_() % 7) {
     const uint64_t counter = random_();
     const std::vector<uint8_t> plain = RandomBytes(size);
@@ -59,8 +60,8 @@ TEST_F(AeadTest, OpensWhatWasSealedInPlace) {
   }
 }
 
-TEST_F(AeadTest, RefusesAnyChangedBitAndAnotherCounter) {
-  Aead aead(key_, Aead::Direction::kOpen);
+TEST_P(AeadTest, RefusesAnyChangedBitAndAnotherCounter) {
+  Aead aead(key_, Aead::Direction::kOpen, GetParam());
   for (const size_t size : {0u, 1u, 16u, 100u, 600u}) {
     std::vector<uint8_t> sealed(size + kTagBytes);
     SealOnce(key_, 7, {}, RandomBytes(size), sealed.data());
@@ -73,6 +74,20 @@ TEST_F(AeadTest, RefusesAnyChangedBitAndAnotherCounter) {
     EXPECT_FALSE(aead.Open(8, absl::MakeSpan(copy)));
     EXPECT_TRUE(aead.Open(7, absl::MakeSpan(sealed)));
   }
+}
+
+std::vector<Aead::Cipher> Ciphers() {
+  std::vector<Aead::Cipher> ciphers = {Aead::Cipher::kEvp};
+  if (Aead::Best() == Aead::Cipher::kAssembly) ciphers.push_back(Aead::Cipher::kAssembly);
+  return ciphers;
+}
+
+INSTANTIATE_TEST_SUITE_P(Each, AeadTest, ::testing::ValuesIn(Ciphers()),
+                         [](const auto& test) { return Aead::Name(test.param); });
+
+TEST(AeadChoice, IsTheAssemblyWhereItIsBuilt) {
+  EXPECT_TRUE(Aead::Ready().ok());
+  EXPECT_EQ(Aead::Best() == Aead::Cipher::kAssembly, assembly::Built()) << "built, and EVP disagrees with it";
 }
 
 }  // namespace

@@ -25,8 +25,13 @@ MessageType Datagram::type() const {
   return type;
 }
 
-Node::Node(Network& network, const Endpoint& endpoint, const DeviceOptions& options) : at(endpoint), network_(network) {
-  auto device = Device::Create(options, network.clock, network.random, *this);
+Node::Node(Network& network, const Endpoint& endpoint, const DeviceOptions& options)
+    : private_key(options.private_key), at(endpoint), network_(network), options_(options) {
+  Start();
+}
+
+void Node::Start() {
+  auto device = Device::Create(options_, network_.clock, network_.random, *this);
   CHECK(device.ok()) << device.status();
   device_ = std::move(*device);
 }

@@ -34,6 +34,8 @@ class Node : public Output {
  public:
   Node(Network& network, const Endpoint& at, const DeviceOptions& options);
 
+  // As a new process: no sessions, no peers.
+  void Start();
   Device& device() { return *device_; }
   const PublicKey& key() const { return device_->public_key(); }
   PeerStatus Peer(size_t i = 0) const { return device_->Peers().at(i); }
@@ -42,6 +44,7 @@ class Node : public Output {
   SealResult SendPacket(const std::string& packet);
   ReceiveResult Take(const Endpoint& from, std::string datagram);
 
+  const PrivateKey private_key;
   Endpoint at;                         // where it is now: change it to roam
   std::vector<std::string> delivered;  // inner packets
   std::vector<PeerEvent> events;
@@ -53,6 +56,7 @@ class Node : public Output {
 
  private:
   Network& network_;
+  const DeviceOptions options_;
   std::unique_ptr<Device> device_;
   SendBatch batch_;
 };
