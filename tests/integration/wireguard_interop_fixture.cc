@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "absl/memory/memory.h"
 #include "absl/strings/ascii.h"
@@ -142,9 +143,9 @@ InteropDriver::InteropDriver(const std::string& address, const PathFaults& fault
     : address_(IpAddress::Parse(address).value()), faults_(faults), random_(faults.seed) {}
 
 absl::StatusOr<std::unique_ptr<InteropDriver>> InteropDriver::Create(const NetNamespace& ns, const std::string& address,
-                                                                     const PathFaults& faults) {
+                                                                     const PathFaults& faults,
+                                                                     wireguard::DeviceOptions options) {
   auto driver = absl::WrapUnique(new InteropDriver(address, faults));
-  wireguard::DeviceOptions options;
   wireguard::SystemRandom().Fill(absl::MakeSpan(options.private_key.data(), options.private_key.size()));
   LATTICE_ASSIGN_OR_RETURN(driver->device_,
                            wireguard::Device::Create(options, RealClock(), wireguard::SystemRandom(), *driver));

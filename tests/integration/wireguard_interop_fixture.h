@@ -51,10 +51,10 @@ class InteropDriver : public wireguard::Output {
  public:
   // `address` is the tunnel's, on our side; echo requests to it are answered.
   static absl::StatusOr<std::unique_ptr<InteropDriver>> Create(const NetNamespace& ns, const std::string& address,
-                                                               const PathFaults& faults = {});
+                                                               const PathFaults& faults = {},
+                                                               wireguard::DeviceOptions options = {});
   wireguard::Device& device() { return *device_; }
   uint16_t port() const { return port_; }
-  std::string private_key_text() const;
   // Another socket, at another port: we have moved.
   absl::Status Rebind(const NetNamespace& ns);
   // Moves packets until `done`; false when it is not within `deadline`.

@@ -4,10 +4,13 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "tests/integration/wireguard_interop_fixture.h"
 #include "tests/testing/command.h"
@@ -31,8 +34,9 @@ class WireguardInterop : public ::testing::Test {
     go_ = std::move(*go);
   }
 
-  std::unique_ptr<InteropDriver> NewDriver(const std::string& address, const PathFaults& faults = {}) {
-    auto driver = InteropDriver::Create(go_->ns(), address, faults);
+  std::unique_ptr<InteropDriver> NewDriver(const std::string& address, const PathFaults& faults = {},
+                                           const wireguard::DeviceOptions& options = {}) {
+    auto driver = InteropDriver::Create(go_->ns(), address, faults, options);
     EXPECT_TRUE(driver.ok()) << driver.status();
     return std::move(driver).value();
   }
@@ -74,11 +78,11 @@ class WireguardInterop : public ::testing::Test {
   }
 
   // `ping` on the other side, while ours runs.
-  testing::CommandResult PingFromGo(InteropDriver& driver, const std::string& to) {
+  CommandResult PingFromGo(InteropDriver& driver, const std::string& to) {
     CommandResult result;
     std::atomic<bool> ended = false;
     std::thread ping([&] {
-      result = RunCommand(go_->ns().Inside({"ping", "-n", "-c3", "-i0.2", "-W5", to}));
+      result = RunCommand(go_->ns().Inside({"ping", "-n", "-c3", "-i0.2", "-W15", to}));
       ended = true;
     });
     driver.RunUntil([&] { return ended.load(); }, absl::Seconds(40));
@@ -202,6 +206,24 @@ TEST_F(WireguardInterop, BurstsGoOutAsSegmentsOfOneSend) {
   driver->SendPackets(burst);
   EXPECT_TRUE(driver->RunUntil([&] { return driver->delivered().size() == 45; })) << driver->delivered().size();
   ExpectWgShowAgrees(*driver);
+}
+
+// Their code takes our cookie replies and comes again with a MAC2 that we take, as initiator and as responder.
+TEST_F(WireguardInterop, UnderLoadTheOtherSideBringsOurCookie) {
+  wireguard::DeviceOptions always;
+  always.handshakes_per_second = 0;
+  auto responder = NewDriver("10.42.0.1", {}, always);
+  Connect(*responder, "10.42.0.1/32", /*we_begin=*/false);
+  const CommandResult ping = PingFromGo(*responder, "10.42.0.1");
+  EXPECT_TRUE(ping.ok()) << ping;
+  EXPECT_GE(responder->device().counters().of(wireguard::ReceiveResult::kCookieSent), 1u);
+  EXPECT_EQ(responder->device().counters().of(wireguard::ReceiveResult::kInitiation), 1u);
+
+  auto initiator = NewDriver("10.42.0.2", {}, always);
+  Connect(*initiator, "10.42.0.2/32", /*we_begin=*/true);
+  EXPECT_TRUE(PingFromUs(*initiator, "10.42.0.2", kGoAddress, 1));
+  EXPECT_GE(initiator->device().counters().of(wireguard::ReceiveResult::kCookieSent), 1u);
+  EXPECT_EQ(initiator->device().counters().of(wireguard::ReceiveResult::kResponse), 1u);
 }
 
 TEST_F(WireguardInterop, BadPathDeliversEachPacketAtMostOnce) {
