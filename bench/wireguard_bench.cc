@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
+#include <memory>
 #include <new>
 #include <utility>
 #include <vector>
@@ -113,74 +114,99 @@ double Median(std::vector<double>& values) {
   return values[values.size() / 2];
 }
 
+Endpoint At(size_t i) {
+  return {.address = IpAddress::FromV4(0x7f000001), .port = static_cast<uint16_t>(i + 1)};
+}
+
+// Two devices with a session: the first seals, the second opens.
+class Engine {
+ public:
+  Engine() {
+    for (size_t i = 0; i < 2; ++i) {
+      DeviceOptions options;
+      options.private_key.data()[1] = static_cast<uint8_t>(1 + i);  // X25519 clears the lowest bits
+      devices_[i] = Device::Create(options, clock_, SystemRandom(), sinks_[i]).value();
+    }
+    for (size_t i = 0; i < 2; ++i) {
+      const absl::Status set = devices_[i]->SetPeer(
+          {.public_key = devices_[1 - i]->public_key(),
+           .endpoint = At(1 - i),
+           .allowed_ips = {IpPrefix(IpAddress::FromV4(0x0a000002u - static_cast<uint32_t>(i)), 32)}},
+          now_ns_);
+      CHECK(set.ok()) << set;
+    }
+    const uint8_t header[20] = {
+        0x45, 0, kPacketBytes >> 8, kPacketBytes & 0xff, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2};
+    std::copy(std::begin(header), std::end(header), packet.begin());
+    CHECK(devices_[0]->Seal(packet, batch_, now_ns_) == SealResult::kStaged);
+    for (size_t turn = 0; turn < 4; ++turn) {
+      const size_t i = turn % 2;
+      for (auto& one : std::exchange(sinks_[i].sent, {})) {
+        devices_[1 - i]->ReceiveOne(At(i), absl::MakeSpan(one), now_ns_);
+      }
+    }
+  }
+
+  void Seal() {
+    batch_.Clear();
+    for (size_t i = 0; i < kBurst; ++i) CHECK(devices_[0]->Seal(packet, batch_, now_ns_) == SealResult::kSealed);
+  }
+  void Arrive() {
+    Seal();
+    received_.assign(batch_.bytes().begin(), batch_.bytes().end());
+  }
+  void Open() { devices_[1]->Receive(At(0), absl::MakeSpan(received_), batch_.segment_bytes(), now_ns_); }
+  uint64_t delivered() const { return devices_[1]->counters().of(ReceiveResult::kDelivered); }
+
+  std::vector<uint8_t> packet = std::vector<uint8_t>(kPacketBytes);
+
+ private:
+  testing::FakeClock clock_;
+  const int64_t now_ns_ = clock_.MonotonicNs();
+  Sink sinks_[2];
+  std::unique_ptr<Device> devices_[2];
+  SendBatch batch_;
+  std::vector<uint8_t> received_;
+};
+
+// The same bursts by the cipher alone.
+class Bare {
+ public:
+  explicit Bare(const std::vector<uint8_t>& packet) : packet_(packet) {}
+  void Seal() { SealBy(sealer_); }
+  void Arrive() { SealBy(source_); }
+  void Open() {
+    for (size_t i = 0; i < kBurst; ++i) CHECK(opener_.Open(out_.data() + i * kSealedBytes));
+  }
+
+ private:
+  static constexpr size_t kSealedBytes = kPacketBytes + 16;
+  void SealBy(BareCipher& cipher) {
+    for (size_t i = 0; i < kBurst; ++i) cipher.Seal(packet_.data(), out_.data() + i * kSealedBytes);
+  }
+  const std::vector<uint8_t>& packet_;
+  std::vector<uint8_t> out_ = std::vector<uint8_t>(kBurst * kSealedBytes);
+  BareCipher sealer_{true}, source_{true}, opener_{false};
+};
+
 int Main() {
-  testing::FakeClock clock;
-  Sink sinks[2];
-  std::unique_ptr<Device> devices[2];
-  for (int i = 0; i < 2; ++i) {
-    DeviceOptions options;
-    options.private_key.data()[1] = static_cast<uint8_t>(1 + i);  // X25519 clears the lowest bits
-    devices[i] = Device::Create(options, clock, SystemRandom(), sinks[i]).value();
-  }
-  const int64_t now = clock.MonotonicNs();
-  const auto at = [](int i) { return Endpoint{.address = IpAddress::FromV4(0x7f000001), .port = uint16_t(i + 1)}; };
-  for (int i = 0; i < 2; ++i) {
-    CHECK(devices[i]
-              ->SetPeer({.public_key = devices[1 - i]->public_key(),
-                         .endpoint = at(1 - i),
-                         .allowed_ips = {IpPrefix(IpAddress::FromV4(0x0a000001u + (1 - i)), 32)}},
-                        now)
-              .ok());
-  }
-  std::vector<uint8_t> packet(kPacketBytes);
-  const uint8_t header[20] = {
-      0x45, 0, kPacketBytes >> 8, kPacketBytes & 0xff, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2};
-  std::copy(std::begin(header), std::end(header), packet.begin());
-  SendBatch batch;
-  CHECK(devices[0]->Seal(packet, batch, now) == SealResult::kStaged);
-  for (int turn = 0; turn < 4; ++turn) {
-    const int i = turn % 2;
-    for (auto& one : std::exchange(sinks[i].sent, {})) devices[1 - i]->ReceiveOne(at(i), absl::MakeSpan(one), now);
-  }
-
-  const auto seal_burst = [&] {
-    batch.Clear();
-    for (size_t i = 0; i < kBurst; ++i) CHECK(devices[0]->Seal(packet, batch, now) == SealResult::kSealed);
-  };
-  std::vector<uint8_t> received;
-  const auto arrive = [&] {
-    seal_burst();
-    received.assign(batch.bytes().begin(), batch.bytes().end());
-  };
-  const auto open_burst = [&] { devices[1]->Receive(at(0), absl::MakeSpan(received), batch.segment_bytes(), now); };
-  constexpr size_t kSealedBytes = kPacketBytes + 16;
-  std::vector<uint8_t> out(kBurst * kSealedBytes);
-  BareCipher sealer(true), opener(false), source(true);
-  const auto bare_seal = [&] {
-    for (size_t i = 0; i < kBurst; ++i) sealer.Seal(packet.data(), out.data() + i * kSealedBytes);
-  };
-  const auto bare_arrive = [&] {
-    for (size_t i = 0; i < kBurst; ++i) source.Seal(packet.data(), out.data() + i * kSealedBytes);
-  };
-  const auto bare_open = [&] {
-    for (size_t i = 0; i < kBurst; ++i) CHECK(opener.Open(out.data() + i * kSealedBytes));
-  };
-
+  Engine engine;
+  Bare bare(engine.packet);
   std::vector<double> seal, open, evp_seal, evp_open, seal_ratio, open_ratio;
   for (int round = 0; round < kRounds; ++round) {
-    evp_seal.push_back(NsPerPacket(bare_seal));
-    seal.push_back(NsPerPacket(seal_burst));
-    evp_open.push_back(NsPerPacket(bare_open, bare_arrive));
-    open.push_back(NsPerPacket(open_burst, arrive));
+    evp_seal.push_back(NsPerPacket([&] { bare.Seal(); }));
+    seal.push_back(NsPerPacket([&] { engine.Seal(); }));
+    evp_open.push_back(NsPerPacket([&] { bare.Open(); }, [&] { bare.Arrive(); }));
+    open.push_back(NsPerPacket([&] { engine.Open(); }, [&] { engine.Arrive(); }));
     seal_ratio.push_back(seal.back() / evp_seal.back());
     open_ratio.push_back(open.back() / evp_open.back());
   }
-  CHECK_EQ(devices[1]->counters().of(ReceiveResult::kDelivered), uint64_t{kRounds} * kBursts * kBurst + 1);
+  CHECK_EQ(engine.delivered(), uint64_t{kRounds} * kBursts * kBurst + 1);
   bool met = true;
-  const auto print = [&](const char* figure, double ratio, double engine, double evp) {
+  const auto print = [&](const char* figure, double ratio, double by_engine, double by_evp) {
     met = met && ratio <= kBar;
     std::printf("%s, %.2f, %.1f, %.1f, %s\n", figure, ratio, kBar, kAim, ratio <= kBar ? "met" : "short");
-    std::printf("# %.0f ns by the engine (%s), %.0f ns by EVP\n", engine, Aead::Name(Aead::Best()), evp);
+    std::printf("# %.0f ns by the engine (%s), %.0f ns by EVP\n", by_engine, Aead::Name(Aead::Best()), by_evp);
   };
   print("seal a packet in the engine / bare EVP seal", Median(seal_ratio), Median(seal), Median(evp_seal));
   print("open a packet in the engine / bare EVP open", Median(open_ratio), Median(open), Median(evp_open));
