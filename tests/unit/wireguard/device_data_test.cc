@@ -139,6 +139,8 @@ class InnerPacket : public DeviceDataTest, public ::testing::WithParamInterface<
 
 // Sent by a peer that does not keep to the rules: sealed with the true keys.
 TEST_P(InnerPacket, IsChecked) {
+  // The receiver has another peer, whose addresses are not this one's to send from.
+  network_.Connect(network_.Add(3), b_);
   // The sender's route is any; what it says of its own source is the receiver's to judge.
   SendBatch batch;
   ASSERT_TRUE(a_.device()
@@ -170,6 +172,7 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(InnerCase{"V4", Packet4(1, 2, "text"), ReceiveResult::kDelivered, 24},
                       InnerCase{"V6", Packet6(1, 2, "text"), ReceiveResult::kDelivered, 44},
                       InnerCase{"SourceOfAnotherPeer", Packet4(3, 2, "text"), ReceiveResult::kWrongSource},
+                      InnerCase{"SourceOfNobody", Packet4(9, 2, "text"), ReceiveResult::kWrongSource},
                       InnerCase{"OurOwnAddressAsSource", Packet4(2, 2, "text"), ReceiveResult::kWrongSource},
                       InnerCase{"V6SourceOfAnotherPeer", Packet6(3, 2, "text"), ReceiveResult::kWrongSource},
                       InnerCase{"MappedV4Source", FromMapped(Packet6(1, 2, "text")), ReceiveResult::kNotIp},

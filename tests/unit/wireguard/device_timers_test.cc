@@ -154,6 +154,19 @@ TEST_F(DeviceTimersTest, AnAnswerMakesTheKeepaliveNeedless) {
   EXPECT_EQ(sent_by_b_.size(), 1u);
 }
 
+TEST_F(DeviceTimersTest, AnAnswerAlsoSettlesTheKeepaliveAfterIt) {
+  Establish();
+  a_.SendPacket(Packet4(1, 2, "x"));
+  a_.SendPacket(Packet4(1, 2, "y"));
+  network_.Run(absl::Seconds(1));
+  b_.SendPacket(Packet4(2, 1, "answer"));
+  network_.Run(absl::Seconds(1));
+  a_.SendPacket(Packet4(1, 2, "z"));
+  Forget();
+  network_.Run(absl::Seconds(60));
+  EXPECT_EQ(sent_by_b_.size(), 1u) << "one for z, none for what was answered";
+}
+
 TEST_F(DeviceTimersTest, WithoutAnAnswerToDataAHandshakeBegins) {
   Establish();
   network_.Run(absl::Seconds(30));
