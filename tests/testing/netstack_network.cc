@@ -77,6 +77,14 @@ void Stream::Pump() {
     connection->Consume(taken);
   }
   eof |= connection->receive_finished();
+  if (ended) CloseIfRead();
+}
+
+// What is unread when both sides are done is still there.
+void Stream::CloseIfRead() {
+  if (connection == nullptr || connection->available() > 0) return;
+  connection->Close();
+  connection = nullptr;
 }
 
 SimHost::SimHost(netstack::Options options, netstack::FlowJudge* judge)
@@ -107,9 +115,7 @@ void SimHost::OnTcp(TcpConnection& connection, uint8_t events) {
   if ((events & netstack::kEnded) != 0) {
     stream->ended = true;
     stream->reason = connection.reason();
-    if (!stream->options.read && stream->reason == CloseReason::kFinished) return;
-    stream->connection = nullptr;
-    return connection.Close();
+    stream->CloseIfRead();
   }
 }
 

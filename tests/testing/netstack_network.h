@@ -43,6 +43,7 @@ struct Stream {
   netstack::CloseReason reason = netstack::CloseReason::kNone;
   bool done() const { return sent == options.send_bytes && eof; }
   void Pump();
+  void CloseIfRead();
 };
 
 class SimHost : public netstack::Application {

@@ -28,6 +28,10 @@ class ChunkPool {
   void Give(uint8_t* chunk);
   size_t used_bytes() const { return used_bytes_; }
   size_t free_bytes() const { return budget_bytes_ - used_bytes_; }
+  // What is scarce goes first to data that came in order, which the application takes away; then to data out of
+  // order, which waits for more; last to what the application wants to send.
+  bool spare_for_gaps() const { return free_bytes() >= budget_bytes_ / 8; }
+  bool spare_for_sending() const { return free_bytes() >= budget_bytes_ / 4; }
 
  private:
   const size_t budget_bytes_;

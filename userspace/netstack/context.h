@@ -44,6 +44,7 @@ struct Context {
   size_t objects = 0;                                        // TcpConnection objects, those that are over too
   LinkedQueue<TcpConnection, &TcpConnection::output_hook> output;
   LinkedQueue<TcpConnection, &TcpConnection::event_hook> events;
+  LinkedQueue<TcpConnection, &TcpConnection::starved_hook> starved;  // wait for memory to write to
   LinkedQueue<TcpConnection, &TcpConnection::all_hook> all;
   LinkedQueue<TcpConnection, &TcpConnection::dead_hook> dead;
 

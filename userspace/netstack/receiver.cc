@@ -45,6 +45,7 @@ Receiver::Result Receiver::OnData(Sequence start, absl::Span<const uint8_t> byte
     start = next_;
   }
   const bool in_order = start == next_;
+  if (!in_order && !pool_.spare_for_gaps()) return Result::kNoMemory;
   if (!store_.Write(start, bytes)) return Result::kNoMemory;
   if (in_order) {
     Advance(end);

@@ -60,10 +60,10 @@ void Sender::CheckTailProbe(const Ack& ack, int64_t now) {
 }
 
 void Sender::CheckSpurious(const Ack& ack) {
-  if (!undo_ || !undo_stamped_ || ack.ack <= una_) return;
+  if (!undo_ || undo_sent_ns_ == 0 || ack.ack <= una_) return;
   undo_ = false;
-  // What is acknowledged was sent before the copy.
-  if (!ack.has_echo || static_cast<int32_t>(ack.echo - undo_timestamp_) >= 0) return;
+  if (ack.echo_before_ns > undo_sent_ns_) return;
+  // What is acknowledged was sent before the first copy.
   ++counters_.spurious_timeouts;
   scoreboard_.MarkNoneLost();
   congestion_->OnSpurious();
@@ -80,7 +80,7 @@ bool Sender::OnAck(const Ack& ack, int64_t now) {
     reorder_steps_ = std::min(reorder_steps_ + 1, kMaxReorderSteps);
     reorder_recoveries_ = 0;
   }
-  Scoreboard::AckResult result = scoreboard_.OnAck(ack.ack, ack.sacks, now, rtt_.min_ns());
+  Scoreboard::AckResult result = scoreboard_.OnAck(ack.ack, ack.sacks, now, rtt_.min_ns(), ack.echo_before_ns);
   reordering_seen_ |= result.reordered;
   una_ = std::max(una_, ack.ack);
   if (advanced) {
@@ -130,10 +130,9 @@ void Sender::OnWindow(Sequence ack, uint64_t window, int64_t now) {
   if (edge_ > nxt_) {
     window_at_ = kNever;
     window_probes_ = 0;
-    if (scoreboard_.empty()) stalled_since_ = 0;
-  } else if (window_probes_ > 0) {
-    stalled_since_ = now;  // it answers: a window may stay shut for as long as it likes (RFC 9293 3.8.6.1)
   }
+  // It answers: a window may stay shut for as long as it likes (RFC 9293 3.8.6.1).
+  if (scoreboard_.empty()) stalled_since_ = 0;
   ArmTimers(now);
 }
 
@@ -144,7 +143,6 @@ void Sender::ArmTimers(int64_t now) {
     const bool shut = nxt_ < end_ && edge_ <= nxt_;
     if (shut && window_at_ == kNever) {
       window_at_ = now + std::min(rtt_.rto_ns() << std::min(window_probes_, 10), RttEstimator::kMaxRtoNs);
-      if (stalled_since_ == 0) stalled_since_ = now;
     }
     if (!shut) window_at_ = kNever;
     return;
@@ -162,7 +160,7 @@ Sender::Alarm Sender::OnTimeout(int64_t now) {
   ++consecutive_timeouts_;
   if (state_ != State::kLoss) {
     undo_ = true;
-    undo_stamped_ = false;
+    undo_sent_ns_ = 0;
   } else {
     undo_ = false;  // the copy was lost too: no accident
   }
@@ -191,6 +189,7 @@ Sender::Alarm Sender::OnTimer(int64_t now) {
     ArmTimers(now);
   }
   if (window_at_ <= now) {
+    if (stalled_since_ == 0) stalled_since_ = now;
     if (now - stalled_since_ >= options_.user_timeout_ns) return Alarm::kDead;
     window_at_ = kNever;
     ++window_probes_;

@@ -62,7 +62,8 @@ void Scoreboard::SetFate(Sequence start, Entry& entry, Fate fate) {
 }
 
 // RFC 8985 6.2 steps 1 and 2, and the sample of the delivery rate.
-void Scoreboard::Delivered(Sequence start, const Entry& entry, int64_t now, int64_t min_rtt_ns, AckResult* result) {
+void Scoreboard::Delivered(Sequence start, const Entry& entry, int64_t now, int64_t min_rtt_ns, int64_t echo_before_ns,
+                           AckResult* result) {
   const uint64_t bytes = entry.end - start;
   result->acked += bytes;
   delivered_ += bytes;
@@ -73,7 +74,7 @@ void Scoreboard::Delivered(Sequence start, const Entry& entry, int64_t now, int6
     if (result->rtt_ns < 0 || rtt < result->rtt_ns) result->rtt_ns = rtt;
   }
   // The answer to a copy sent a moment ago is for the first one.
-  const bool of_first_copy = entry.resent && rtt < min_rtt_ns;
+  const bool of_first_copy = entry.resent && (rtt < min_rtt_ns || entry.sent_ns >= echo_before_ns);
   if (!of_first_copy && (entry.sent_ns > rack_sent_ns_ || (entry.sent_ns == rack_sent_ns_ && entry.end > rack_end_))) {
     rack_sent_ns_ = entry.sent_ns;
     rack_end_ = entry.end;
@@ -103,7 +104,7 @@ void Scoreboard::MarkSacked(Range range, int64_t now, int64_t min_rtt_ns, AckRes
   Iterator at = SplitAt(range.start);
   while (at != entries_.end() && at->first < range.end) {
     if (at->second.fate != Fate::kSacked) {
-      Delivered(at->first, at->second, now, min_rtt_ns, result);
+      Delivered(at->first, at->second, now, min_rtt_ns, kNever, result);
       SetFate(at->first, at->second, Fate::kSacked);
     }
     // Melt with the one before.
@@ -137,13 +138,14 @@ void Scoreboard::FinishRate(int64_t now, AckResult* result) {
   newest_.valid = false;
 }
 
-Scoreboard::AckResult Scoreboard::OnAck(Sequence una, absl::Span<const Range> sacks, int64_t now, int64_t min_rtt_ns) {
+Scoreboard::AckResult Scoreboard::OnAck(Sequence una, absl::Span<const Range> sacks, int64_t now, int64_t min_rtt_ns,
+                                        int64_t echo_before_ns) {
   AckResult result;
   // One ACK may report several ranges, the newest first: their order among themselves says nothing.
   highest_before_ = highest_sacked_;
   const Iterator end = SplitAt(una);
   for (Iterator at = entries_.begin(); at != end; ++at) {
-    if (at->second.fate != Fate::kSacked) Delivered(at->first, at->second, now, min_rtt_ns, &result);
+    if (at->second.fate != Fate::kSacked) Delivered(at->first, at->second, now, min_rtt_ns, echo_before_ns, &result);
     SetFate(at->first, at->second, Fate::kSacked);
     sacked_ -= at->second.end - at->first;
   }

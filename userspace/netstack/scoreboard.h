@@ -37,7 +37,9 @@ class Scoreboard {
   void OnSend(Sequence start, Sequence end, int64_t now, bool app_limited);
   void OnRetransmit(Sequence start, Sequence end, int64_t now, bool app_limited);
   // `una` acknowledges all below it; `sacks` are sorted or not, and were checked to be within what was sent.
-  AckResult OnAck(Sequence una, absl::Span<const Range> sacks, int64_t now, int64_t min_rtt_ns);
+  // By its echo of a timestamp the ACK answers nothing that was sent at `echo_before_ns` or later (kNever: no echo).
+  AckResult OnAck(Sequence una, absl::Span<const Range> sacks, int64_t now, int64_t min_rtt_ns,
+                  int64_t echo_before_ns = kNever);
   // RFC 8985 6.2 steps 4 and 5. `window_ns` is how far reordering is borne with.
   LossResult DetectLoss(int64_t now, int64_t window_ns);
   // All that is not acknowledged is lost: a timeout. If the peer took back its SACKs (its first byte was one of
@@ -81,7 +83,8 @@ class Scoreboard {
   Entry NewEntry(Sequence end, int64_t now, bool app_limited);
   Iterator SplitAt(Sequence sequence);  // the first entry that starts at or after it; none crosses it
   void SetFate(Sequence start, Entry& entry, Fate fate);
-  void Delivered(Sequence start, const Entry& entry, int64_t now, int64_t min_rtt_ns, AckResult* result);
+  void Delivered(Sequence start, const Entry& entry, int64_t now, int64_t min_rtt_ns, int64_t echo_before_ns,
+                 AckResult* result);
   void MarkSacked(Range range, int64_t now, int64_t min_rtt_ns, AckResult* result);
   void FinishRate(int64_t now, AckResult* result);
 

@@ -108,11 +108,14 @@ Sender::Piece Sender::Next(int64_t now, size_t room) {
   const uint64_t budget = std::min<uint64_t>(window - std::min(window, pipe), room * mss_);
   if (Piece piece = NextLost(budget); !piece.empty()) return piece;
   Piece piece = NextNew(budget);
-  if (piece.empty() && scoreboard_.lost() == 0) scoreboard_.MarkAppLimited();
+  if (piece.empty()) {
+    if (scoreboard_.lost() == 0) scoreboard_.MarkAppLimited();
+    ArmTimers(now);  // a shut window has to be probed
+  }
   return piece;
 }
 
-void Sender::OnSent(const Piece& piece, int64_t now, uint32_t timestamp) {
+void Sender::OnSent(const Piece& piece, int64_t now) {
   const Sequence to = piece.range.end + (piece.fin ? 1 : 0);
   if (scoreboard_.in_flight() == 0 && last_send_ != 0 && now - last_send_ > rtt_.rto_ns() && state_ == State::kOpen) {
     congestion_->OnIdleRestart(now);
@@ -120,10 +123,7 @@ void Sender::OnSent(const Piece& piece, int64_t now, uint32_t timestamp) {
   if (piece.again) {
     counters_.segments_retransmitted += std::max<uint64_t>(1, (piece.range.end - piece.range.start + mss_ - 1) / mss_);
     scoreboard_.OnRetransmit(piece.range.start, to, now, false);
-    if (undo_ && !undo_stamped_) {
-      undo_stamped_ = true;
-      undo_timestamp_ = timestamp;
-    }
+    if (undo_ && undo_sent_ns_ == 0) undo_sent_ns_ = now;
   } else {
     scoreboard_.OnSend(nxt_, to, now, scoreboard_.app_limited());
     nxt_ = to;

@@ -42,7 +42,7 @@ class Sender {
   void Commit(size_t bytes);
   void Finish() { finish_ = true; }  // FIN after what is written
   bool finishing() const { return finish_; }
-  size_t unacked() const { return static_cast<size_t>(end_ - una_); }
+  size_t unacked() const { return static_cast<size_t>(end_ - std::min(una_, end_)); }
   void Clear();
 
   // What may leave now.
@@ -55,16 +55,15 @@ class Sender {
   };
   // In at most `room` segments, at least one.
   Piece Next(int64_t now, size_t room);
-  void OnSent(const Piece& piece, int64_t now, uint32_t timestamp);
+  void OnSent(const Piece& piece, int64_t now);
   size_t Payload(Range range, absl::Span<iovec> out) const { return store_.Readable(range.start, range.end, out); }
 
   struct Ack {
     Sequence ack;
-    absl::Span<const Range> sacks;  // without the duplicate report
-    bool duplicate_report = false;  // RFC 2883
-    bool bare = false;              // no data, no FIN: may count as a duplicate ACK
-    bool has_echo = false;
-    uint32_t echo = 0;
+    absl::Span<const Range> sacks;    // without the duplicate report
+    bool duplicate_report = false;    // RFC 2883
+    bool bare = false;                // no data, no FIN: may count as a duplicate ACK
+    int64_t echo_before_ns = kNever;  // the segment whose timestamp it echoes was sent before
   };
   // Returns whether anything new was acknowledged.
   bool OnAck(const Ack& ack, int64_t now);
@@ -144,9 +143,8 @@ class Sender {
   bool probe_window_ = false;
   int window_probes_ = 0;
 
-  bool undo_ = false;  // a timeout that may turn out to be spurious
-  bool undo_stamped_ = false;
-  uint32_t undo_timestamp_ = 0;
+  bool undo_ = false;         // a timeout that may turn out to be spurious
+  int64_t undo_sent_ns_ = 0;  // when the first copy left; 0: not yet
 
   int64_t rto_at_ = kNever, tail_at_ = kNever, rack_at_ = kNever, window_at_ = kNever;
   int64_t pace_at_ = 0;

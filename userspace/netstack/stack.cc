@@ -172,6 +172,16 @@ absl::StatusOr<UdpSocket*> Stack::Bind(const Endpoint& local, std::optional<Endp
   return socket;
 }
 
+void Stack::FeedStarved() {
+  // Each will take some chunks: no more of them than there is memory for.
+  for (size_t left = context_.pool.free_bytes() / (4 * kChunkBytes); left > 0 && context_.pool.spare_for_sending();
+       --left) {
+    TcpConnection* connection = context_.starved.Pop();
+    if (connection == nullptr) return;
+    connection->MemoryIsBack();
+  }
+}
+
 void Stack::Deliver() {
   // What the application does may queue the same connection once more; that is for the next turn.
   while (TcpConnection* connection = context_.events.Pop()) {
@@ -213,6 +223,7 @@ void Stack::Poll(int64_t now, PacketSink& sink) {
   context_.now = std::max(now, context_.now);
   context_.time_wait.Expire(context_.now);
   while (TimerNode* node = context_.timers.Pop(context_.now)) node->OnTimer();
+  FeedStarved();
   Deliver();
   Emit(sink);
   Reap();
@@ -220,7 +231,8 @@ void Stack::Poll(int64_t now, PacketSink& sink) {
 
 int64_t Stack::NextDeadline() const {
   if (!context_.output.empty() || !context_.events.empty() || !context_.control.empty() || !context_.dead.empty() ||
-      !handshakes_.events().empty() || !udp_.events().empty()) {
+      !handshakes_.events().empty() || !udp_.events().empty() ||
+      (!context_.starved.empty() && context_.pool.spare_for_sending())) {
     return context_.now;
   }
   return std::min(context_.timers.Next(), context_.time_wait.NextDeadline(context_.now));

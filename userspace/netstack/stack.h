@@ -64,6 +64,7 @@ class Stack {
   void OnTcp(const IpPacket& packet);
   bool OnTimeWait(const FlowKey& flow, const TcpSegment& segment);
   void OnIcmpReport(const IcmpReport& report);
+  void FeedStarved();
   void Deliver();
   bool EmitControl(PacketSink& sink);
   void Emit(PacketSink& sink);

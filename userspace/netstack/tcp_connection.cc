@@ -43,6 +43,7 @@ TcpConnection::~TcpConnection() {
   context_.all.Remove(*this);
   context_.output.Remove(*this);
   context_.events.Remove(*this);
+  context_.starved.Remove(*this);
   context_.dead.Remove(*this);
   context_.timers.Cancel(*this);
 }
@@ -113,6 +114,11 @@ void TcpConnection::Notify(uint8_t events) {
   if (!waiting_) context_.events.Push(*this);
 }
 
+void TcpConnection::MemoryIsBack() {
+  sender_.set_starved(false);
+  if (state_ != TcpState::kClosed) Notify(kWritable);
+}
+
 void TcpConnection::Accepted() {
   waiting_ = false;
   if (events_ != 0) context_.events.Push(*this);
@@ -124,8 +130,11 @@ uint8_t TcpConnection::TakeEvents() {
 
 size_t TcpConnection::SendSpace(absl::Span<iovec> out) {
   if (state_ == TcpState::kClosed) return 0;
-  const size_t count = sender_.Space() == 0 ? 0 : sender_.Writable(out);
+  const bool space = sender_.Space() > 0;
+  const size_t count = space && context_.pool.spare_for_sending() ? sender_.Writable(out) : 0;
+  // An ACK makes space; memory is freed by others.
   sender_.set_starved(count == 0 && !sender_.finishing());
+  if (space && count == 0) context_.starved.Push(*this);
   return count;
 }
 

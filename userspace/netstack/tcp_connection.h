@@ -91,8 +91,9 @@ class TcpConnection final : public TimerNode {
 
   // In an accept queue nobody hears of what happens until Accepted().
   void Accepted();
+  void MemoryIsBack();
 
-  QueueHook<TcpConnection> output_hook, event_hook, all_hook, dead_hook, accept_hook;
+  QueueHook<TcpConnection> output_hook, event_hook, all_hook, dead_hook, accept_hook, starved_hook;
 
  private:
   // tcp_connection.cc
@@ -113,6 +114,7 @@ class TcpConnection final : public TimerNode {
   void TakePeerOptions(const TcpSegment& segment);
   bool Acceptable(const TcpSegment& segment, Sequence seq);
   bool PassesTimestamps(const TcpSegment& segment);
+  int64_t EchoBefore(const TcpSegment& segment) const;
   bool OnAck(const TcpSegment& segment, Sequence seq);
   void OnFinAcked();
   void OnPayload(const TcpSegment& segment, Sequence seq);

@@ -139,6 +139,13 @@ void TcpConnection::OnSegment(const TcpSegment& segment) {
   if (state_ != TcpState::kClosed) Reschedule();
 }
 
+// The end of the millisecond that the echoed timestamp names.
+int64_t TcpConnection::EchoBefore(const TcpSegment& segment) const {
+  if (!timestamps_ || !segment.options.has_timestamps) return kNever;
+  const int64_t ago = static_cast<int32_t>(Timestamp() - segment.options.echo);
+  return (context_.now / kMillisecond - ago + 1) * kMillisecond;
+}
+
 // RFC 9293 3.10.7.4, fifth step. False: the segment goes no further.
 bool TcpConnection::OnAck(const TcpSegment& segment, Sequence seq) {
   const int64_t now = context_.now;
@@ -174,8 +181,7 @@ bool TcpConnection::OnAck(const TcpSegment& segment, Sequence seq) {
                                          .sacks = absl::MakeConstSpan(sacks, count),
                                          .duplicate_report = duplicate,
                                          .bare = segment.Length() == 0 && ack + window == sender_.edge(),
-                                         .has_echo = timestamps_ && segment.options.has_timestamps,
-                                         .echo = segment.options.echo},
+                                         .echo_before_ns = EchoBefore(segment)},
                                         now);
     if (window_first) {
       wl1_ = seq;

@@ -149,7 +149,7 @@ void TcpConnection::EmitPiece(PacketSink& sink, const Sender::Piece& piece) {
   }
   context_.counters.packets_out += count;
   context_.counters.bytes_out += count * header + bytes;
-  sender_.OnSent(piece, context_.now, options.timestamp);
+  sender_.OnSent(piece, context_.now);
   sink.Take(burst);
   AckSent();
 }
