@@ -78,6 +78,7 @@ struct Fixture {
       Store32(tcp + 4, 1000);
       Store32(tcp + 8, app.last.seq + 1);
       Give(peer, ports.back(), 443, tcp, sizeof(tcp), true);
+      CHECK((*c)->state() == TcpState::kEstablished);
     }
   }
   void Give(const IpAddress& from, uint16_t to_port, uint16_t from_port, uint8_t* tcp, size_t length, bool checksum) {

@@ -203,9 +203,7 @@ TEST(Load, DeadPeerIsGivenUp) {
   ExpectEmpty(network);
 }
 
-// Bit by bit: both ends send and read small pieces for as long as sequence numbers take to wrap would be too long;
-// so the wrap is brought near by many connections with numbers of all sizes in TenThousandConnections, and here by
-// more than 4 GiB where time allows.
+// With LATTICE_LONG past the wrap of sequence numbers.
 TEST(Load, Large) {
   const uint64_t bytes = std::getenv("LATTICE_LONG") != nullptr ? uint64_t{5} << 30 : uint64_t{64} << 20;
   SimNetwork network({.bits_per_second = 2'000'000'000, .queue_bytes = 4 << 20, .loss = 0.0005, .reorder = 0.001},
