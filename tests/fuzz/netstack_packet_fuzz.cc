@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "glog/logging.h"
-#include "userspace/netstack/checksum.h"
+#include "userspace/base/checksum.h"
 #include "userspace/netstack/stack.h"
 
 namespace lattice::netstack {

@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "glog/logging.h"
-#include "userspace/netstack/checksum.h"
+#include "userspace/base/checksum.h"
 #include "userspace/netstack/headers.h"
 
 namespace lattice::testing {
@@ -187,7 +187,7 @@ void SimNetwork::TellTooBig(int to, absl::Span<const uint8_t> packet) {
   icmp[1] = parsed.v4 ? 4 : 0;
   netstack::Store32(icmp + 4, static_cast<uint32_t>(wire_.mtu));
   std::memcpy(icmp + netstack::kIcmpHeader, packet.data(), quote);
-  netstack::Checksum checksum;
+  Checksum checksum;
   if (!parsed.v4) checksum.AddPseudoHeader(router, parsed.source, netstack::kIcmpV6, length);
   checksum.Add({icmp, length});
   netstack::Store16(icmp + 2, checksum.Finish());

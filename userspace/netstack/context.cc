@@ -2,7 +2,7 @@
 
 #include <cstring>
 
-#include "userspace/netstack/checksum.h"
+#include "userspace/base/checksum.h"
 
 namespace lattice::netstack {
 

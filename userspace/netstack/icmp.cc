@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "userspace/netstack/checksum.h"
+#include "userspace/base/checksum.h"
 
 namespace lattice::netstack {
 namespace {

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "userspace/netstack/checksum.h"
+#include "userspace/base/checksum.h"
 #include "userspace/netstack/context.h"
 #include "userspace/netstack/tcp_connection.h"
 

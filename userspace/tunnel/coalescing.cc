@@ -38,11 +38,9 @@ absl::Span<const uint8_t> Addresses(bool v4, const uint8_t* ip) {
   return v4 ? absl::MakeConstSpan(ip + 12, 8) : absl::MakeConstSpan(ip + 8, 32);
 }
 
-ChecksumSum PseudoHeader(bool v4, const uint8_t* ip, size_t tcp_bytes) {
-  const absl::Span<const uint8_t> both = Addresses(v4, ip);
-  const size_t half = both.size() / 2;
-  ChecksumSum sum;
-  sum.AddPseudoHeader(both.first(half), both.last(half), IPPROTO_TCP, tcp_bytes);
+Checksum PseudoHeader(bool v4, const uint8_t* ip, size_t tcp_bytes) {
+  Checksum sum;
+  sum.AddPseudoHeader(Addresses(v4, ip), IPPROTO_TCP, tcp_bytes);
   return sum;
 }
 
@@ -156,15 +154,13 @@ void Coalescer::WriteRun(Run* run, Write write) {
     if (run->v4) {
       StoreBe16(ip + 2, run->total_bytes);
       memset(ip + 10, 0, 2);
-      ChecksumSum sum;
+      Checksum sum;
       sum.Add(absl::MakeConstSpan(ip, ip_bytes));
-      const uint16_t checksum = sum.Finish();
-      memcpy(ip + 10, &checksum, sizeof(checksum));
+      StoreBe16(ip + 10, sum.Finish());
     } else {
       StoreBe16(ip + 4, run->total_bytes - ip_bytes);
     }
-    const uint16_t partial = PseudoHeader(run->v4, ip, run->total_bytes - ip_bytes).Folded();
-    memcpy(ip + ip_bytes + offsetof(tcphdr, check), &partial, sizeof(partial));
+    StoreBe16(ip + ip_bytes + offsetof(tcphdr, check), PseudoHeader(run->v4, ip, run->total_bytes - ip_bytes).Folded());
     header.flags = VnetHeader::kNeedsChecksum;
     header.gso_type = run->v4 ? VnetHeader::kTcp4 : VnetHeader::kTcp6;
     header.header_bytes = static_cast<uint16_t>(run->header_bytes);
@@ -185,7 +181,7 @@ void Coalescer::Add(absl::Span<uint8_t> packet, Write write) {
       if (SameFlow(each, segment)) run = &each;
     }
     if (segment.candidate) {
-      ChecksumSum sum = PseudoHeader(segment.v4, segment.ip(), packet.size() - segment.ip_bytes);
+      Checksum sum = PseudoHeader(segment.v4, segment.ip(), packet.size() - segment.ip_bytes);
       sum.Add(packet.subspan(segment.ip_bytes));
       segment.candidate = sum.Finish() == 0;
     }

@@ -71,12 +71,12 @@ bool Complete(const VnetHeader& header, absl::Span<uint8_t> packet) {
   const size_t field = size_t{header.checksum_start} + header.checksum_offset;
   if (field + 2 > packet.size()) return false;
   // The field holds the sum of the pseudo header already.
-  ChecksumSum sum;
+  Checksum sum;
   sum.Add(packet.subspan(header.checksum_start));
   uint16_t checksum = sum.Finish();
   // RFC 768: a checksum of 0 says that there is none. Only UDP has its field at byte 6.
   if (checksum == 0 && header.checksum_offset == offsetof(udphdr, check)) checksum = 0xffff;
-  memcpy(packet.data() + field, &checksum, sizeof(checksum));
+  StoreBe16(packet.data() + field, checksum);
   return true;
 }
 
@@ -86,10 +86,9 @@ void FinishIpHeader(const Layout& layout, absl::Span<uint8_t> segment, uint16_t 
   StoreBe16(ip + 2, segment.size());
   StoreBe16(ip + 4, id);
   memset(ip + 10, 0, 2);
-  ChecksumSum sum;
+  Checksum sum;
   sum.Add(segment.first(layout.ip_header_bytes));
-  const uint16_t checksum = sum.Finish();
-  memcpy(ip + 10, &checksum, sizeof(checksum));
+  StoreBe16(ip + 10, sum.Finish());
 }
 
 void FinishTransport(const Layout& layout, absl::Span<uint8_t> segment) {
@@ -98,15 +97,12 @@ void FinishTransport(const Layout& layout, absl::Span<uint8_t> segment) {
   if (!tcp) StoreBe16(transport.data() + 4, transport.size());
   uint8_t* const field = transport.data() + (tcp ? 16 : 6);
   memset(field, 0, 2);
-  const size_t address_bytes = layout.v4 ? 4 : 16;
-  const absl::Span<const uint8_t> source = segment.subspan(layout.v4 ? 12 : 8, address_bytes);
-  const absl::Span<const uint8_t> destination = segment.subspan((layout.v4 ? 12 : 8) + address_bytes, address_bytes);
-  ChecksumSum sum;
-  sum.AddPseudoHeader(source, destination, layout.protocol, transport.size());
+  Checksum sum;
+  sum.AddPseudoHeader(layout.v4 ? segment.subspan(12, 8) : segment.subspan(8, 32), layout.protocol, transport.size());
   sum.Add(transport);
   uint16_t checksum = sum.Finish();
   if (checksum == 0 && !tcp) checksum = 0xffff;
-  memcpy(field, &checksum, sizeof(checksum));
+  StoreBe16(field, checksum);
 }
 
 }  // namespace

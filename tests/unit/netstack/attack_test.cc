@@ -1,6 +1,6 @@
 // What somebody can send who does not see the connection: RFC 5961, RFC 5927, SYN floods (RFC 4987).
 #include "tests/unit/netstack/harness.h"
-#include "userspace/netstack/checksum.h"
+#include "userspace/base/checksum.h"
 
 namespace lattice::netstack {
 namespace {

@@ -5,7 +5,7 @@
 #include <ostream>
 
 #include "glog/logging.h"
-#include "userspace/netstack/checksum.h"
+#include "userspace/base/checksum.h"
 
 namespace lattice::netstack {
 

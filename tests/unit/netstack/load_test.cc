@@ -4,7 +4,7 @@
 #include "gtest/gtest.h"
 #include "tests/testing/netstack_network.h"
 #include "tests/testing/seed.h"
-#include "userspace/netstack/checksum.h"
+#include "userspace/base/checksum.h"
 
 namespace lattice::testing {
 namespace {
@@ -70,7 +70,7 @@ TEST(Load, SynFloodDoesNotKeepOthersOut) {
     netstack::Store16(packet + ip + 2, 80);
     packet[ip + 12] = 0x50;
     packet[ip + 13] = netstack::kSyn;
-    netstack::Checksum checksum;
+    Checksum checksum;
     checksum.AddPseudoHeader(from, network.b().address(), netstack::kTcp, 20);
     checksum.Add({packet + ip, 20});
     netstack::Store16(packet + ip + 16, checksum.Finish());

@@ -1,6 +1,6 @@
 // Path MTU: RFC 1191, RFC 8201, with the check of RFC 5927; black holes (RFC 4821, RFC 8899).
 #include "tests/unit/netstack/harness.h"
-#include "userspace/netstack/checksum.h"
+#include "userspace/base/checksum.h"
 
 namespace lattice::netstack {
 namespace {

@@ -3,7 +3,7 @@
 
 #include "tests/testing/seed.h"
 #include "tests/unit/netstack/harness.h"
-#include "userspace/netstack/checksum.h"
+#include "userspace/base/checksum.h"
 
 namespace lattice::netstack {
 namespace {

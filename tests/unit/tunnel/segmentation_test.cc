@@ -79,8 +79,8 @@ Bytes Udp(size_t payload_bytes) {
 
 uint16_t UdpSum(const Bytes& packet) {
   const absl::Span<const uint8_t> all(packet);
-  ChecksumSum sum;
-  sum.AddPseudoHeader(all.subspan(12, 4), all.subspan(16, 4), IPPROTO_UDP, packet.size() - 20);
+  Checksum sum;
+  sum.AddPseudoHeader(all.subspan(12, 8), IPPROTO_UDP, packet.size() - 20);
   sum.Add(all.subspan(20));
   return sum.Finish();
 }
@@ -110,9 +110,9 @@ TEST(ChecksumOffloadTest, IsCompletedAsTheHeaderSays) {
   const Bytes whole = Packet(segment);
   Bytes packet = whole;
   const absl::Span<const uint8_t> all(packet);
-  ChecksumSum sum;
-  sum.AddPseudoHeader(all.subspan(12, 4), all.subspan(16, 4), IPPROTO_TCP, packet.size() - 20);
-  const uint16_t partial = sum.Folded();
+  Checksum sum;
+  sum.AddPseudoHeader(all.subspan(12, 8), IPPROTO_TCP, packet.size() - 20);
+  const uint16_t partial = htons(sum.Folded());
   memcpy(&packet[36], &partial, 2);
   VnetHeader header = TsoHeader(segment, 0);
   header.gso_type = VnetHeader::kNone;
@@ -125,13 +125,13 @@ TEST(ChecksumOffloadTest, OfUdpIsNeverTheZeroThatMeansNone) {
   Bytes packet = Udp(2);
   // The payload that makes the sum come out as zero.
   packet[28] = packet[29] = 0;
-  const uint16_t without = UdpSum(packet);
+  const uint16_t without = htons(UdpSum(packet));
   memcpy(&packet[28], &without, 2);
   ASSERT_EQ(UdpSum(packet), 0);
   const absl::Span<const uint8_t> all(packet);
-  ChecksumSum sum;
-  sum.AddPseudoHeader(all.subspan(12, 4), all.subspan(16, 4), IPPROTO_UDP, 10);
-  const uint16_t partial = sum.Folded();
+  Checksum sum;
+  sum.AddPseudoHeader(all.subspan(12, 8), IPPROTO_UDP, 10);
+  const uint16_t partial = htons(sum.Folded());
   memcpy(&packet[26], &partial, 2);
   VnetHeader header{};
   header.flags = VnetHeader::kNeedsChecksum;

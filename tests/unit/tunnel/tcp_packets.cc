@@ -27,10 +27,8 @@ size_t IpBytes(const Bytes& packet) {
 uint16_t TcpChecksum(const Bytes& packet) {
   const size_t ip = IpBytes(packet);
   const absl::Span<const uint8_t> all(packet);
-  const size_t width = ip == 20 ? 4 : 16;
-  const size_t source = ip == 20 ? 12 : 8;
-  ChecksumSum sum;
-  sum.AddPseudoHeader(all.subspan(source, width), all.subspan(source + width, width), IPPROTO_TCP, packet.size() - ip);
+  Checksum sum;
+  sum.AddPseudoHeader(ip == 20 ? all.subspan(12, 8) : all.subspan(8, 32), IPPROTO_TCP, packet.size() - ip);
   sum.Add(all.subspan(ip));
   return sum.Finish();
 }
@@ -52,9 +50,9 @@ Bytes Packet(const TcpSegment& segment) {
     Put16(&packet, segment.id);
     Put16(&packet, segment.dont_fragment ? 0x4000 : 0);
     packet.insert(packet.end(), {segment.hops, IPPROTO_TCP, 0, 0, 192, 0, 2, 1, 198, 51, 100, 2});
-    ChecksumSum sum;
+    Checksum sum;
     sum.Add(packet);
-    const uint16_t checksum = sum.Finish();
+    const uint16_t checksum = htons(sum.Finish());
     memcpy(&packet[10], &checksum, 2);
   } else {
     packet = {0x60, 0, 0, 0};
@@ -76,7 +74,7 @@ Bytes Packet(const TcpSegment& segment) {
   Put32(&packet, 0);  // checksum, urgent pointer
   packet.insert(packet.end(), segment.options.begin(), segment.options.end());
   packet.insert(packet.end(), segment.payload.begin(), segment.payload.end());
-  const uint16_t checksum = TcpChecksum(packet);
+  const uint16_t checksum = htons(TcpChecksum(packet));
   memcpy(&packet[tcp + 16], &checksum, 2);
   return packet;
 }
@@ -96,7 +94,7 @@ VnetHeader TsoHeader(const TcpSegment& segment, uint16_t segment_bytes) {
 bool IsSound(const Bytes& packet) {
   const size_t ip = IpBytes(packet);
   if (ip == 20) {
-    ChecksumSum sum;
+    Checksum sum;
     sum.Add(absl::MakeConstSpan(packet).first(20));
     if (sum.Finish() != 0 || static_cast<size_t>(packet[2] << 8 | packet[3]) != packet.size()) return false;
   } else if (static_cast<size_t>(packet[4] << 8 | packet[5]) + 40 != packet.size()) {
