@@ -85,7 +85,7 @@ class Enrolment : public ::testing::Test {
   }
   std::string PinPath(const std::string& name) const { return absl::StrCat("/sys/fs/bpf/lat-t-", getpid(), "-", name); }
 
-  // `lattice up` inside. wireguard-go's socket has one place for all namespaces: each agent gets that folder for
+  // `lattice up` inside. The control socket has one place for all namespaces: each agent gets that folder for
   // itself.
   ChildProcess& Up(const NetNamespace& ns, const std::string& name, const std::string& token,
                    const std::string& more = "") {

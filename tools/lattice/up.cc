@@ -188,7 +188,7 @@ absl::Status Session::BringUp(const control::AgentConfig& config) {
   Warn(warnings);
   const std::string ready =
       absl::StrCat("\"", options_.name, "\" is up as ", config.address, " on ", options_.iface, " (",
-                   device_->in_kernel() ? "kernel" : "wireguard-go", "), ", Plural(config.peers.size(), "peer"));
+                   device_->in_kernel() ? "kernel" : "own engine", "), ", Plural(config.peers.size(), "peer"));
   Say(ready);
   NotifyReady(ready);
   return absl::OkStatus();
@@ -224,7 +224,7 @@ absl::Status Session::Watch() {
     return loop_->AddFd(fd, EPOLLIN,
                         [this, what](uint32_t) { End(absl::InternalError(absl::StrCat(what, " has ended"))); });
   };
-  if (device_->process_fd() >= 0) LATTICE_RETURN_IF_ERROR(watch_end(device_->process_fd(), "wireguard-go"));
+  if (device_->process_fd() >= 0) LATTICE_RETURN_IF_ERROR(watch_end(device_->process_fd(), "lattice wg run"));
   if (dataplane_ != nullptr) LATTICE_RETURN_IF_ERROR(watch_end(dataplane_->process_fd(), "latticed-dp"));
   if (control_->event_fd() >= 0) {
     LATTICE_RETURN_IF_ERROR(loop_->AddFd(control_->event_fd(), EPOLLIN, [this](uint32_t) {

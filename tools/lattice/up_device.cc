@@ -74,16 +74,18 @@ absl::StatusOr<std::unique_ptr<AgentDevice>> AgentDevice::Create(const std::stri
 
 absl::Status AgentDevice::StartProcess() {
   LATTICE_RETURN_IF_ERROR(MakeDirectories(kSocketFolder, 0755));
-  absl::StatusOr<std::unique_ptr<Process>> process = Process::Start({"wireguard-go", "--foreground", name_});
+  // This program again: the engine is in it.
+  absl::StatusOr<std::unique_ptr<Process>> process = Process::Start({"/proc/self/exe", "wg", "run", name_});
   if (!process.ok()) {
-    return Annotate(process.status(), "the kernel has no WireGuard module and wireguard-go is missing");
+    return Annotate(process.status(), "while starting `lattice wg run`, for the kernel has no WireGuard");
   }
   process_ = *std::move(process);
   const absl::Time deadline = absl::Now() + kStartPatience;
   while (absl::Now() < deadline && !process_->Wait(absl::Milliseconds(50))) {
     if (LookupNetDevice(name_).ok() && Set({}).ok()) return absl::OkStatus();
   }
-  return absl::InternalError(absl::StrCat("wireguard-go made no interface ", name_, "; what it wrote stands above"));
+  return absl::InternalError(
+      absl::StrCat("`lattice wg run` made no interface ", name_, "; what it wrote stands above"));
 }
 
 AgentDevice::~AgentDevice() {

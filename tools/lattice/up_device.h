@@ -1,4 +1,4 @@
-// The WireGuard interface of `lattice up`: the kernel's, or wireguard-go's where the kernel has none.
+// The WireGuard interface of `lattice up`: the kernel's, or our engine's (`lattice wg run`) where the kernel has none.
 //
 // It is made down and without an address, so that a policy can be put on it before anything passes. It goes with the
 // object. One thread.
@@ -36,7 +36,7 @@ class AgentDevice {
   // `warnings`.
   absl::Status SetPeers(const std::vector<control::PeerConfig>& peers, std::vector<std::string>* warnings);
 
-  // Readable when wireguard-go has ended; -1 with the kernel's.
+  // Readable when `lattice wg run` has ended; -1 with the kernel's.
   int process_fd() const { return process_ == nullptr ? -1 : process_->fd(); }
   bool in_kernel() const { return process_ == nullptr; }
 
