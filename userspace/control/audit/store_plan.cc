@@ -139,6 +139,27 @@ absl::StatusOr<std::optional<Candidate>> NetworkCandidate(const std::vector<Netw
   return std::optional<Candidate>(std::move(candidate));
 }
 
+// Whether an agent was somewhere: both are frequent alone, so they have an index of their own.
+absl::StatusOr<std::optional<Candidate>> AgentAddressCandidate(const FlowFilter& filter) {
+  const std::vector<std::string> agents = PositiveValues(filter.agents);
+  LATTICE_ASSIGN_OR_RETURN(const auto addresses,
+                           NetworkCandidate(filter.destinations, "dst_key", "la_flow_events_agent_dst"));
+  if (agents.empty() || !addresses.has_value() || addresses->sorts ||
+      agents.size() * addresses->walks.size() > kMaxWalks) {
+    return std::optional<Candidate>();
+  }
+  Candidate candidate;
+  for (const Walk& address : addresses->walks) {
+    for (const std::string& agent : agents) {
+      Walk walk = address;
+      walk.condition.Append(" AND agent_id = ?");
+      walk.condition.values.emplace_back(agent);
+      candidate.walks.push_back(std::move(walk));
+    }
+  }
+  return std::optional<Candidate>(std::move(candidate));
+}
+
 // How many rows its walks have within the filter's time, up to `limit`.
 absl::StatusOr<int64_t> Count(sql::Connection& connection, const FlowFilter& filter, const Candidate& candidate,
                               int64_t limit, absl::Time deadline) {
@@ -188,9 +209,15 @@ absl::StatusOr<std::vector<Candidate>> Candidates(const FlowFilter& filter) {
     if (candidate.has_value()) candidates.push_back(*std::move(candidate));
   };
   for (const ColumnIndex& index : TextIndexes()) add(TextCandidate(index, filter));
-  add(AgentCandidate(filter));
-  LATTICE_ASSIGN_OR_RETURN(auto destinations, NetworkCandidate(filter.destinations, "dst_key", "la_flow_events_dst"));
-  add(std::move(destinations));
+  LATTICE_ASSIGN_OR_RETURN(auto agent_addresses, AgentAddressCandidate(filter));
+  // An agent's denials can be fewer than its visits to an address.
+  if (!agent_addresses.has_value() || OnlyDenied(filter)) add(AgentCandidate(filter));
+  if (agent_addresses.has_value()) {
+    add(std::move(agent_addresses));
+  } else {
+    LATTICE_ASSIGN_OR_RETURN(auto destinations, NetworkCandidate(filter.destinations, "dst_key", "la_flow_events_dst"));
+    add(std::move(destinations));
+  }
   LATTICE_ASSIGN_OR_RETURN(auto sources, NetworkCandidate(filter.sources, "src_key", "la_flow_events_src"));
   add(std::move(sources));
   LATTICE_ASSIGN_OR_RETURN(auto ports, PortCandidate(filter));

@@ -31,6 +31,7 @@ CREATE INDEX la_flow_events_agent ON la_flow_events (agent_id, ts);
 CREATE INDEX la_flow_events_denied ON la_flow_events (ts) WHERE verdict = 'drop';
 CREATE INDEX la_flow_events_agent_denied ON la_flow_events (agent_id, ts) WHERE verdict = 'drop';
 CREATE INDEX la_flow_events_dst ON la_flow_events (dst_key, ts);
+CREATE INDEX la_flow_events_agent_dst ON la_flow_events (agent_id, dst_key, ts);
 CREATE INDEX la_flow_events_src ON la_flow_events (src_key, ts);
 CREATE INDEX la_flow_events_port ON la_flow_events (dst_port, ts);
 CREATE INDEX la_flow_events_rule ON la_flow_events (rule, ts) WHERE rule <> '';
