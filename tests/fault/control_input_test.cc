@@ -155,6 +155,26 @@ TEST_F(ControlInputTest, WhoSpeaksForAnotherAgentIsRejected) {
   EXPECT_TRUE(server_->Get("/api/v1/audit/sources")["data"]["list"][0].value("head", json()).is_null());
 }
 
+TEST_F(ControlInputTest, WhoNamesTheSourceOfAnotherAgentIsRejected) {
+  ASSERT_NO_FATAL_FAILURE(Open());
+  const std::string other = TokenOf("agent-2");
+  ASSERT_FALSE(other.empty());
+  ASSERT_NO_FATAL_FAILURE(Send(Record(1)));
+  ASSERT_TRUE(AllEnd());
+  const json head = {{"v", 1},    {"agentId", "agent-2"},        {"node", "node-1"}, {"boot", "boot-1"}, {"seq", 99},
+                     {"h", "00"}, {"ts", "2026-01-01T00:00:00Z"}};
+  ASSERT_NO_FATAL_FAILURE(Send(head.dump(), other, kHead));
+  // A number that agent-1 has not come to: its own record must find it free.
+  ASSERT_NO_FATAL_FAILURE(Send(With(Record(2), "agentId", "agent-2").dump(), other));
+  ASSERT_NO_FATAL_FAILURE(Send(Record(2)));
+  ASSERT_TRUE(AllEnd());
+  const std::map<std::string, int> expected = {{"source_of_another_agent", 2}};
+  EXPECT_EQ(Rejects(), expected);
+  EXPECT_EQ(server_->Flows("agentName=agent-1").size(), 2u);
+  EXPECT_EQ(server_->Flows().size(), 2u);
+  EXPECT_TRUE(server_->Get("/api/v1/audit/sources")["data"]["list"][0].value("head", json()).is_null());
+}
+
 TEST_F(ControlInputTest, RepeatedAndDisorderedRecordsAreStoredOnceWithoutAHole) {
   ASSERT_NO_FATAL_FAILURE(Open());
   for (const int seq : {5, 2, 4, 1, 5, 3, 3}) ASSERT_NO_FATAL_FAILURE(Send(Record(seq)));

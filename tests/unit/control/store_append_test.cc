@@ -286,5 +286,109 @@ TEST_F(StoreAppend, ARecordThatClaimsAnothersNumberIsARejectAndNoDuplicate) {
   EXPECT_NE((*rejects)[0].payload.find("mallory"), std::string::npos);
 }
 
+IngestBatch Verified(std::vector<FlowEvent> events, std::vector<AuditHead> heads = {}) {
+  static uint64_t place = 0;
+  IngestBatch batch{.events = std::move(events), .heads = std::move(heads), .agents_verified = true};
+  for (size_t i = 0; i < batch.events.size(); ++i) batch.places.push_back({.seq = ++place, .time_ns = kT0});
+  for (AuditHead& head : batch.heads) head.place = {.seq = ++place, .time_ns = kT0};
+  return batch;
+}
+
+template <typename Message>
+Message Of(const std::string& agent, Message message) {
+  message.agent_id = agent;
+  return message;
+}
+
+TEST_F(StoreAppend, WhatAnotherAgentSaysOfASourceIsAReject) {
+  const AuditHead head{.node = "n", .boot = "b", .agent_id = "agent", .seq = 9, .h = "aa", .ts_ns = kT0};
+  AuditHead digest = head;
+  digest.digest = "digest text";
+  ASSERT_TRUE(store_->Append(Verified({Event(1), Event(5)})).ok());
+  FlowEvent other_boot = Loss(1, 2, 4, 3, "b");  // explains the hole of boot b from a boot of its own
+  other_boot.boot = "m";
+  other_boot.event_id = "n/m/1";
+  auto result = store_->Append(Verified({Of("mallory", Event(2)), Of("mallory", Event(1)), Event(6),
+                                         Of("mallory", Loss(7, 2, 4, 3)), Of("mallory", other_boot)},
+                                        {Of("mallory", head), Of("mallory", digest)}));
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->stored, 1u);
+  EXPECT_THAT(result->fresh, ElementsAre(2));
+  EXPECT_EQ(result->rejected, 6u);
+  EXPECT_EQ(result->duplicates, 0u);
+  EXPECT_EQ(result->heads, 0u);
+  const auto rejects = store_->Rejects(10, Soon());
+  ASSERT_EQ(rejects->size(), 6u);
+  for (const Reject& reject : *rejects) EXPECT_EQ(reject.reason, "source_of_another_agent");
+  EXPECT_EQ(GapsText(), "2-4");
+  EXPECT_THAT(*store_->Digests("n", 10, Soon()), IsEmpty());
+  result = store_->Append(Verified({Event(2), Loss(7, 3, 4, 2)}, {head, digest}));
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->stored, 2u);
+  EXPECT_EQ(result->heads, 2u);
+  EXPECT_EQ(GapsText(), "3-4*");
+  const auto sources = store_->Sources(Soon());
+  ASSERT_TRUE(sources.ok()) << sources.status();
+  for (const Source& source : *sources) {
+    if (source.boot != "b") continue;
+    ASSERT_TRUE(source.head.has_value());
+    EXPECT_EQ(source.head->agent_id, "agent");
+  }
+}
+
+// The head comes before the records: it takes the source, and says nothing of what was before the store knew the node.
+TEST_F(StoreAppend, AHeadTakesASourceAndOpensNoHole) {
+  const AuditHead head{.node = "n", .boot = "b", .agent_id = "agent", .seq = 9, .h = "aa", .ts_ns = kT0};
+  ASSERT_TRUE(store_->Append(Verified({}, {head})).ok());
+  auto result = store_->Append(Verified({Of("mallory", Event(8)), Event(8)}));
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->stored, 1u);
+  EXPECT_EQ(result->rejected, 1u);
+  EXPECT_EQ(GapsText(), "");
+  EXPECT_EQ(OnlySource().agent_id, "agent");
+  EXPECT_EQ(OnlySource().first_seq, 8);
+}
+
+TEST_F(StoreAppend, WithoutVerifiedAgentsASourceIsNobodys) {
+  Append({Event(1)});
+  EXPECT_EQ(Append({Of("other", Event(2))}).stored, 1u);
+}
+
+// Two agents name the same sources at two replicas: each source has the records of one agent only, each of the
+// other's is a reject.
+TEST_F(StoreAppend, OfTwoReplicasOneGivesASourceItsOwner) {
+  auto other_database = OpenDatabase();
+  auto other = SqlFlowStore::Create(*other_database, {}, clock_);
+  ASSERT_TRUE(other.ok()) << other.status();
+  constexpr int kSources = 100;
+  std::vector<IngestBatch> batches[2];
+  for (int which = 0; which < 2; ++which) {
+    for (int i = 0; i < kSources; ++i) {
+      const std::string boot = absl::StrCat("boot-", i);
+      const std::string agent = which == 0 ? "agent" : "mallory";
+      batches[which].push_back(
+          Verified({Of(agent, Event(1 + which, "n", boot)), Of(agent, Event(3 + which, "n", boot))}));
+    }
+  }
+  uint64_t stored[2] = {}, rejected[2] = {};
+  const auto run = [&](SqlFlowStore& store, int which) {
+    for (const IngestBatch& batch : batches[which]) {
+      auto result = store.Append(batch);
+      ASSERT_TRUE(result.ok()) << result.status();
+      stored[which] += result->stored;
+      rejected[which] += result->rejected;
+    }
+  };
+  std::thread second([&] { run(**other, 1); });
+  run(*store_, 0);
+  second.join();
+  EXPECT_EQ(stored[0] + stored[1], 2u * kSources);
+  EXPECT_EQ(rejected[0] + rejected[1], 2u * kSources);
+  std::map<std::string, std::set<std::string>> agents;
+  for (const FlowEvent& event : All()) agents[event.boot].insert(event.agent_id);
+  ASSERT_EQ(agents.size(), static_cast<size_t>(kSources));
+  for (const auto& [boot, names] : agents) EXPECT_EQ(names.size(), 1u) << boot;
+}
+
 }  // namespace
 }  // namespace lattice::control

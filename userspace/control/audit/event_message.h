@@ -18,12 +18,6 @@ inline constexpr size_t kMaxMessageBytes = 64 * 1024;
 // A record from further ahead of the NATS server's clock would lead every list and outlive every retention.
 inline constexpr int64_t kMaxAheadNs = int64_t{24} * 3600 * 1'000'000'000;
 
-// Where the message lies in the stream.
-struct StreamPlace {
-  uint64_t seq = 0;
-  int64_t time_ns = 0;  // by the server's clock
-};
-
 // InvalidArgument: malformed, naming the key. FailedPrecondition: `v` is of a newer writer. OutOfRange: dated more than
 // kMaxAheadNs ahead. ResourceExhausted: over kMaxMessageBytes.
 absl::StatusOr<FlowEvent> DecodeMessage(absl::string_view message, const StreamPlace& place);

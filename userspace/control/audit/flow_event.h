@@ -11,6 +11,12 @@
 
 namespace lattice::control {
 
+// Where a message lies in the stream.
+struct StreamPlace {
+  uint64_t seq = 0;
+  int64_t time_ns = 0;  // by the server's clock
+};
+
 struct FlowEvent {
   std::string id;  // of the row: a UUID, given by the store
 

@@ -49,18 +49,25 @@ struct AuditHead {
   std::string signature;
   std::string public_key;  // base64, 32 bytes
   bool signature_valid = false;
+  StreamPlace place;
 };
 
 struct IngestBatch {
   std::vector<FlowEvent> events;
   std::vector<Reject> rejects;
   std::vector<AuditHead> heads;
+  std::vector<StreamPlace> places;  // of the events, as many; none where they came from no stream
+  // Each agent_id is proven by a token: then a source (node, boot) is of the first agent that names it, in a record, a
+  // head, a digest or as the lost_boot of a loss event, and what another agent says of it becomes a reject,
+  // "source_of_another_agent".
+  bool agents_verified = false;
 };
 
 struct IngestResult {
   uint64_t stored = 0;
   uint64_t duplicates = 0;
   uint64_t rejected = 0;
+  uint64_t heads = 0;
   // The events that were new, by their index in the batch: for the live tail.
   std::vector<size_t> fresh;
 };

@@ -63,19 +63,21 @@ absl::Status CheckAgent(const nats::Message& message, const std::string& agent, 
 }
 
 absl::Status DecodeInto(const nats::Message& message, const IngestOptions& options, IngestBatch& batch) {
+  const StreamPlace place{message.stream_seq(), message.time_ns()};
   if (message.subject() == kHeadSubject) {
     LATTICE_ASSIGN_OR_RETURN(AuditHead head, DecodeHead(message.payload()));
     LATTICE_RETURN_IF_ERROR(CheckAgent(message, head.agent_id, options));
+    head.place = place;
     batch.heads.push_back(std::move(head));
     return absl::OkStatus();
   }
   if (message.subject() != kFlowSubject) {
     return absl::InvalidArgumentError(absl::StrCat("nothing is expected on ", message.subject()));
   }
-  LATTICE_ASSIGN_OR_RETURN(FlowEvent event,
-                           DecodeMessage(message.payload(), {message.stream_seq(), message.time_ns()}));
+  LATTICE_ASSIGN_OR_RETURN(FlowEvent event, DecodeMessage(message.payload(), place));
   LATTICE_RETURN_IF_ERROR(CheckAgent(message, event.agent_id, options));
   batch.events.push_back(std::move(event));
+  batch.places.push_back(place);
   return absl::OkStatus();
 }
 
@@ -84,6 +86,8 @@ absl::Status DecodeInto(const nats::Message& message, const IngestOptions& optio
 IngestBatch DecodeBatch(const std::vector<nats::Message>& messages, const IngestOptions& options) {
   IngestBatch batch;
   batch.events.reserve(messages.size());
+  batch.places.reserve(messages.size());
+  batch.agents_verified = options.verify_token != nullptr;
   for (const nats::Message& message : messages) {
     const absl::Status decoded = DecodeInto(message, options, batch);
     if (!decoded.ok()) batch.rejects.push_back(MakeReject(message, ReasonOf(decoded), decoded));
@@ -213,7 +217,6 @@ absl::Status Ingest::Keep(nats::PullConsumer& consumer, const std::vector<nats::
     absl::StatusOr<IngestResult> result = Store(batch);
     if (result.ok()) {
       Count(*result);
-      counters_.heads += batch.heads.size();
       break;
     }
     ++counters_.store_failures;
@@ -246,15 +249,20 @@ absl::StatusOr<IngestResult> Ingest::StoreHalves(const IngestBatch& batch, const
     Reject reject{.reason = "unstorable",
                   .detail = absl::StrCat(event.event_id, ": ", why.message()),
                   .subject = std::string(kFlowSubject),
-                  .stream_time_ns = event.ts_ns};
+                  .stream_seq = batch.places[0].seq,
+                  .stream_time_ns = batch.places[0].time_ns};
     AppendEventJson(event, reject.payload);
     return Store({.rejects = {std::move(reject)}});
   }
   if (parts <= 1) return why;
   const size_t half = parts / 2;
   IngestBatch halves[2];
+  for (IngestBatch& part : halves) part.agents_verified = batch.agents_verified;
   size_t i = 0;
-  for (const FlowEvent& event : batch.events) halves[i++ >= half].events.push_back(event);
+  for (const FlowEvent& event : batch.events) {
+    halves[i >= half].places.push_back(batch.places[i]);
+    halves[i++ >= half].events.push_back(event);
+  }
   for (const Reject& reject : batch.rejects) halves[i++ >= half].rejects.push_back(reject);
   for (const AuditHead& head : batch.heads) halves[i++ >= half].heads.push_back(head);
   IngestResult sum;
@@ -263,6 +271,7 @@ absl::StatusOr<IngestResult> Ingest::StoreHalves(const IngestBatch& batch, const
     sum.stored += result.stored;
     sum.duplicates += result.duplicates;
     sum.rejected += result.rejected;
+    sum.heads += result.heads;
   }
   return sum;
 }
@@ -271,6 +280,7 @@ void Ingest::Count(const IngestResult& result) {
   counters_.stored += result.stored;
   counters_.duplicates += result.duplicates;
   counters_.rejected += result.rejected;
+  counters_.heads += result.heads;
   absl::MutexLock lock(&mutex_);
   state_.last_stored = absl::Now();
 }

@@ -10,6 +10,7 @@
 // abort one after all (Aborted), it is done again.
 #include <algorithm>
 #include <deque>
+#include <numeric>
 #include <set>
 
 #include "absl/container/flat_hash_set.h"
@@ -21,6 +22,7 @@
 #include "userspace/control/audit/event_json.h"
 #include "userspace/control/audit/sql_flow_store.h"
 #include "userspace/control/audit/store_dialect.h"
+#include "userspace/control/audit/store_owners.h"
 #include "userspace/control/audit/store_rollup.h"
 #include "userspace/control/audit/store_rows.h"
 #include "userspace/control/audit/store_sources.h"
@@ -34,14 +36,24 @@ constexpr size_t kMaxPayloadBytes = 64 << 10;
 
 using Events = absl::Span<const FlowEvent* const>;
 
-absl::Status LockNodes(sql::Connection& connection, const IngestBatch& batch, Events events, absl::Time deadline) {
+// A batch on its way into the tables, its texts as the tables hold them.
+struct Work {
+  std::vector<const FlowEvent*> events;
+  std::vector<std::string> dst_keys;  // of the events
+  std::vector<StreamPlace> places;    // of the events
+  std::vector<size_t> indexes;        // of the events, in the batch
+  std::vector<AuditHead> heads;
+  std::vector<Reject> rejects;
+};
+
+absl::Status LockNodes(sql::Connection& connection, const Work& work, absl::Time deadline) {
   if (connection.engine() == sql::Engine::kSqlite) return absl::OkStatus();  // BEGIN IMMEDIATE locks everything
   absl::flat_hash_set<absl::string_view> nodes;
-  for (const FlowEvent* event : events) nodes.insert(event->node);
+  for (const FlowEvent* event : work.events) nodes.insert(event->node);
   std::set<int64_t> keys;
   for (absl::string_view node : nodes) keys.insert(LockKey(absl::StrCat("lattice/node/", node)));
-  for (const AuditHead& head : batch.heads) keys.insert(LockKey(absl::StrCat("lattice/node/", head.node)));
-  if (!batch.rejects.empty()) keys.insert(LockKey("lattice/rejects"));
+  for (const AuditHead& head : work.heads) keys.insert(LockKey(absl::StrCat("lattice/node/", head.node)));
+  if (!work.rejects.empty()) keys.insert(LockKey("lattice/rejects"));
   if (keys.empty()) return absl::OkStatus();
   const std::vector<sql::Param> params(keys.begin(), keys.end());
   return connection.ExecuteMany("SELECT pg_advisory_xact_lock(?)", params, 1, deadline).status();
@@ -115,10 +127,68 @@ absl::StatusOr<std::vector<size_t>> InsertEvents(sql::Connection& connection, Ev
   return fresh;
 }
 
+Reject RejectOf(const FlowEvent& event, const StreamPlace& place, absl::string_view reason, std::string detail) {
+  Reject reject{.reason = std::string(reason),
+                .detail = std::move(detail),
+                .subject = "lattice.audit.flow",
+                .stream_seq = place.seq,
+                .stream_time_ns = place.time_ns};
+  AppendEventJson(event, reject.payload);
+  return reject;
+}
+
+Reject RejectOf(const AuditHead& head, absl::string_view reason, std::string detail) {
+  return {.reason = std::string(reason),
+          .detail = absl::StrCat(std::move(detail), "; seq ", head.seq, ", h ", head.h),
+          .subject = "lattice.audit.head",
+          .payload = head.digest,
+          .stream_seq = head.place.seq,
+          .stream_time_ns = head.place.time_ns};
+}
+
+// Moves what names a source of another agent to the rejects.
+absl::Status RefuseOthers(sql::Connection& connection, Work& work, int64_t now_ns, absl::Time deadline) {
+  constexpr absl::string_view kReason = "source_of_another_agent";
+  SourceOwners owners(connection, now_ns, deadline);
+  size_t kept = 0;
+  for (size_t i = 0; i < work.events.size(); ++i) {
+    const absl::Status admitted = owners.Admit(*work.events[i]);
+    if (absl::IsPermissionDenied(admitted)) {
+      work.rejects.push_back(RejectOf(*work.events[i], work.places[i], kReason, std::string(admitted.message())));
+      continue;
+    }
+    LATTICE_RETURN_IF_ERROR(admitted);
+    if (kept != i) {
+      work.events[kept] = work.events[i];
+      work.dst_keys[kept] = std::move(work.dst_keys[i]);
+      work.places[kept] = work.places[i];
+      work.indexes[kept] = work.indexes[i];
+    }
+    ++kept;
+  }
+  work.events.resize(kept);
+  work.dst_keys.resize(kept);
+  work.places.resize(kept);
+  work.indexes.resize(kept);
+  std::vector<AuditHead> heads;
+  for (AuditHead& head : work.heads) {
+    const absl::Status admitted = owners.Admit(head);
+    if (absl::IsPermissionDenied(admitted)) {
+      work.rejects.push_back(RejectOf(head, kReason, std::string(admitted.message())));
+      continue;
+    }
+    LATTICE_RETURN_IF_ERROR(admitted);
+    heads.push_back(std::move(head));
+  }
+  work.heads = std::move(heads);
+  return absl::OkStatus();
+}
+
 // Of the events that are not new, those whose eventId is of another agent's record. Of two that claim the same number
 // the first is in the table; the other must not vanish as a duplicate.
-absl::StatusOr<std::vector<Reject>> FindConflicts(sql::Connection& connection, Events events,
+absl::StatusOr<std::vector<Reject>> FindConflicts(sql::Connection& connection, const Work& work,
                                                   const std::vector<size_t>& fresh, absl::Time deadline) {
+  const Events events = work.events;
   std::vector<Reject> conflicts;
   if (fresh.size() == events.size()) return conflicts;
   std::vector<bool> is_fresh(events.size());
@@ -130,13 +200,9 @@ absl::StatusOr<std::vector<Reject>> FindConflicts(sql::Connection& connection, E
         const std::vector<sql::Row> rows,
         connection.Query("SELECT agent_id FROM la_flow_events WHERE event_id = ?", {event.event_id}, deadline));
     if (rows.empty() || rows[0][0].text() == event.agent_id) continue;
-    Reject conflict{.reason = "event_id_conflict",
-                    .detail = absl::StrCat(event.event_id, " is a record of the agent \"", rows[0][0].text(),
-                                           "\" already; this one names \"", event.agent_id, "\""),
-                    .subject = "lattice.audit.flow",
-                    .stream_time_ns = event.ts_ns};
-    AppendEventJson(event, conflict.payload);
-    conflicts.push_back(std::move(conflict));
+    conflicts.push_back(RejectOf(event, work.places[i], "event_id_conflict",
+                                 absl::StrCat(event.event_id, " is a record of the agent \"", rows[0][0].text(),
+                                              "\" already; this one names \"", event.agent_id, "\"")));
   }
   return conflicts;
 }
@@ -177,18 +243,21 @@ absl::StatusOr<uint64_t> InsertRejects(sql::Connection& connection, const std::v
   return std::count_if(inserted.begin(), inserted.end(), [](int64_t rows) { return rows > 0; });
 }
 
+void CleanHead(AuditHead& head) {
+  CleanText(head.node, 256);
+  CleanText(head.boot, 128);
+  CleanText(head.agent_id, 256);
+  CleanText(head.h, 256);
+  CleanText(head.digest, 16 << 10);
+  CleanText(head.signature, 1024);
+  CleanText(head.public_key, 1024);
+}
+
 // The first word about a number counts: a second one with another hash must not cover it up.
-absl::Status InsertHeads(sql::Connection& connection, std::vector<AuditHead> heads, int64_t now_ns,
+absl::Status InsertHeads(sql::Connection& connection, const std::vector<AuditHead>& heads, int64_t now_ns,
                          absl::Time deadline) {
   std::vector<sql::Param> live, closed;
-  for (AuditHead& head : heads) {
-    CleanText(head.node, 256);
-    CleanText(head.boot, 128);
-    CleanText(head.agent_id, 256);
-    CleanText(head.h, 256);
-    CleanText(head.digest, 16 << 10);
-    CleanText(head.signature, 1024);
-    CleanText(head.public_key, 1024);
+  for (const AuditHead& head : heads) {
     if (head.digest.empty()) {
       live.insert(live.end(), {head.node, head.boot, head.agent_id, head.seq, head.h, head.ts_ns});
     } else {
@@ -219,34 +288,47 @@ absl::Status InsertHeads(sql::Connection& connection, std::vector<AuditHead> hea
 
 absl::StatusOr<IngestResult> SqlFlowStore::AppendOnce(const IngestBatch& batch, Events events, absl::Time deadline) {
   const int64_t now_ns = NowNs();
-  std::vector<std::string> dst_keys;
-  dst_keys.reserve(events.size());
-  for (const FlowEvent* event : events) dst_keys.push_back(AddressKey(event->dst_ip));
+  Work work{.events = {events.begin(), events.end()},
+            .places = batch.places,
+            .indexes = std::vector<size_t>(events.size()),
+            .heads = batch.heads,
+            .rejects = batch.rejects};
+  work.dst_keys.reserve(events.size());
+  for (const FlowEvent* event : events) work.dst_keys.push_back(AddressKey(event->dst_ip));
+  std::iota(work.indexes.begin(), work.indexes.end(), size_t{0});
+  if (work.places.empty()) {
+    for (const FlowEvent* event : events) work.places.push_back({.time_ns = event->ts_ns});
+  }
+  for (AuditHead& head : work.heads) CleanHead(head);
 
   LATTICE_ASSIGN_OR_RETURN(sql::Lease connection, database_.Borrow(deadline));
   LATTICE_ASSIGN_OR_RETURN(sql::Transaction transaction,
                            sql::Transaction::Begin(*connection, sql::Access::kWrite, deadline));
-  LATTICE_RETURN_IF_ERROR(LockNodes(*connection, batch, events, deadline));
+  LATTICE_RETURN_IF_ERROR(LockNodes(*connection, work, deadline));
+  if (batch.agents_verified) LATTICE_RETURN_IF_ERROR(RefuseOthers(*connection, work, now_ns, deadline));
   Rollup rollup;
-  LATTICE_RETURN_IF_ERROR(rollup.ReadTotals(*connection, events, deadline));
+  LATTICE_RETURN_IF_ERROR(rollup.ReadTotals(*connection, work.events, deadline));
+  LATTICE_ASSIGN_OR_RETURN(const std::vector<size_t> fresh,
+                           InsertEvents(*connection, work.events, work.dst_keys, now_ns, deadline));
   IngestResult result;
-  LATTICE_ASSIGN_OR_RETURN(result.fresh, InsertEvents(*connection, events, dst_keys, now_ns, deadline));
   SourceChanges sources;
-  for (const size_t index : result.fresh) {
-    rollup.Add(*events[index], dst_keys[index]);
-    sources.Add(*events[index]);
+  for (const size_t index : fresh) {
+    rollup.Add(*work.events[index], work.dst_keys[index]);
+    sources.Add(*work.events[index]);
+    result.fresh.push_back(work.indexes[index]);
   }
   LATTICE_RETURN_IF_ERROR(sources.Write(*connection, now_ns, deadline));
   LATTICE_RETURN_IF_ERROR(rollup.Write(*connection, deadline));
-  LATTICE_ASSIGN_OR_RETURN(std::vector<Reject> rejects, FindConflicts(*connection, events, result.fresh, deadline));
-  const size_t conflicts = rejects.size();
-  rejects.insert(rejects.end(), batch.rejects.begin(), batch.rejects.end());
+  LATTICE_ASSIGN_OR_RETURN(const std::vector<Reject> conflicts, FindConflicts(*connection, work, fresh, deadline));
+  std::vector<Reject> rejects = conflicts;
+  rejects.insert(rejects.end(), work.rejects.begin(), work.rejects.end());
   LATTICE_ASSIGN_OR_RETURN(result.rejected,
                            InsertRejects(*connection, rejects, options_.max_rejects, now_ns, deadline));
-  LATTICE_RETURN_IF_ERROR(InsertHeads(*connection, batch.heads, now_ns, deadline));
+  LATTICE_RETURN_IF_ERROR(InsertHeads(*connection, work.heads, now_ns, deadline));
   LATTICE_RETURN_IF_ERROR(transaction.Commit());
-  result.stored = result.fresh.size();
-  result.duplicates = events.size() - result.stored - conflicts + rejects.size() - result.rejected;
+  result.stored = fresh.size();
+  result.heads = work.heads.size();
+  result.duplicates = work.events.size() - result.stored - conflicts.size() + rejects.size() - result.rejected;
   return result;
 }
 
@@ -255,6 +337,9 @@ absl::StatusOr<IngestResult> SqlFlowStore::Append(const IngestBatch& batch) {
   std::vector<const FlowEvent*> events;
   events.reserve(batch.events.size());
   std::deque<FlowEvent> changed;
+  if (!batch.places.empty() && batch.places.size() != batch.events.size()) {
+    return absl::InvalidArgumentError("as many places as events, or none");
+  }
   for (const FlowEvent& event : batch.events) {
     if (event.event_id.empty()) return absl::InvalidArgumentError("an event without an eventId");
     events.push_back(IsStorable(event) ? &event : &changed.emplace_back(Storable(event)));

@@ -67,10 +67,11 @@ absl::StatusOr<SourceNumbers> ReadNumbers(sql::Connection& connection, const std
                            connection.Query("SELECT first_seq, last_seq, missing, lost FROM la_flow_sources "
                                             "WHERE node = ? AND boot = ?",
                                             {node, boot}, deadline));
-  if (rows.empty()) {
+  // A row without numbers says only whose the boot is.
+  if (rows.empty() || (rows[0][1].integer() == 0 && rows[0][3].integer() == 0)) {
     LATTICE_ASSIGN_OR_RETURN(
         const std::vector<sql::Row> others,
-        connection.Query("SELECT 1 FROM la_flow_sources WHERE node = ? LIMIT 1", {node}, deadline));
+        connection.Query("SELECT 1 FROM la_flow_sources WHERE node = ? AND last_seq > 0 LIMIT 1", {node}, deadline));
     return SourceNumbers(/*node_is_known=*/!others.empty());
   }
   return SourceNumbers(rows[0][0].integer(), rows[0][1].integer(), static_cast<uint64_t>(rows[0][2].integer()),
