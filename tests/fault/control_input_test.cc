@@ -175,6 +175,23 @@ TEST_F(ControlInputTest, WhoNamesTheSourceOfAnotherAgentIsRejected) {
   EXPECT_TRUE(server_->Get("/api/v1/audit/sources")["data"]["list"][0].value("head", json()).is_null());
 }
 
+TEST_F(ControlInputTest, WhatARevokedAgentWroteBeforeIsTaken) {
+  ASSERT_NO_FATAL_FAILURE(Open());
+  const json before = Record(1);
+  ASSERT_EQ(server_->Post("/api/v1/agents/agent-1/revoke", json::object())["code"], 0);
+  // As a NATS of others lets it in, or as it was in the stream already.
+  auto nats = RawNats::Connect(server_->NatsUrlOfLatticed());
+  ASSERT_TRUE(nats.ok()) << nats.status();
+  nats_ = *std::move(nats);
+  ASSERT_NO_FATAL_FAILURE(Send(before));
+  ASSERT_NO_FATAL_FAILURE(Send(Record(2)));
+  ASSERT_TRUE(AllEnd());
+  const std::map<std::string, int> expected = {{"agent_revoked", 1}};
+  EXPECT_EQ(Rejects(), expected);
+  ASSERT_EQ(server_->Flows().size(), 1u);
+  EXPECT_EQ(server_->Flows()[0]["seq"], 1);
+}
+
 TEST_F(ControlInputTest, RepeatedAndDisorderedRecordsAreStoredOnceWithoutAHole) {
   ASSERT_NO_FATAL_FAILURE(Open());
   for (const int seq : {5, 2, 4, 1, 5, 3, 3}) ASSERT_NO_FATAL_FAILURE(Send(Record(seq)));

@@ -146,13 +146,13 @@ TEST_F(TokenVerifierTest, RemembersATokenAndStillSeesItExpire) {
 TEST_F(TokenVerifierTest, RefusesARememberedTokenOfARevokedAgent) {
   const std::string token = TokenOf("a");
   ASSERT_TRUE(verifier_.VerifyAgent(token).ok());
-  verifier_.SetRevocations({{"a", kNoGeneration}});
+  verifier_.SetRevocations({{"a", {.least_generation = kNoGeneration}}});
   EXPECT_THAT(std::string(verifier_.VerifyAgent(token).status().message()), HasSubstr("revoked"));
   EXPECT_TRUE(verifier_.VerifyAgent(TokenOf("b")).ok());
 }
 
 TEST_F(TokenVerifierTest, RefusesTokensOfAnEarlierEnrollment) {
-  verifier_.SetRevocations({{"a", 2}});
+  verifier_.SetRevocations({{"a", {.least_generation = 2}}});
   EXPECT_FALSE(verifier_.VerifyAgent(TokenOf("a", 1)).ok());
   EXPECT_TRUE(verifier_.VerifyAgent(TokenOf("a", 2)).ok());
 }

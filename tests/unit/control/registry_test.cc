@@ -51,6 +51,23 @@ TEST_F(Agents, ARevokedAgentGetsNoMap) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("revoked"));
 }
 
+TEST_F(Agents, WhatARevokedAgentWroteBeforeMayComeForADay) {
+  const Enrolled first = Add("a", 1);
+  clock_.Advance(absl::Minutes(1));
+  const absl::Time revoked = clock_.Now();
+  ASSERT_TRUE(registry_->RevokeAgent("a").ok());
+  clock_.Advance(absl::Hours(1));
+  ASSERT_TRUE(registry_->RevokeAgent("a").ok());  // again: the first counts
+  const auto code = [&](absl::Time written, absl::Time received) {
+    return registry_->verifier().VerifyWriter(first.jwt, written, received).status().code();
+  };
+  const absl::Duration tick = absl::Nanoseconds(1);
+  EXPECT_EQ(code(revoked, revoked + kRevokedGrace), absl::StatusCode::kOk);
+  EXPECT_EQ(code(revoked + tick, revoked + tick), absl::StatusCode::kPermissionDenied);
+  EXPECT_EQ(code(revoked, revoked + kRevokedGrace + tick), absl::StatusCode::kPermissionDenied);
+  EXPECT_FALSE(registry_->verifier().VerifyAgent(first.jwt).ok());
+}
+
 TEST_F(Agents, ARevocationReachesOtherReplicasWithTheirRefresh) {
   auto other = OpenAnother();
   const Enrolled enrolled = Add("a", 1);

@@ -31,6 +31,7 @@ absl::string_view ReasonOf(const absl::Status& status) {
     case absl::StatusCode::kResourceExhausted:
       return "oversized";
     case absl::StatusCode::kPermissionDenied:
+      return "agent_revoked";
     case absl::StatusCode::kUnauthenticated:
       return "agent_mismatch";
     default:
@@ -48,7 +49,8 @@ Reject MakeReject(const nats::Message& message, absl::string_view reason, const 
 }
 
 // The agent that the message names must be the one its token was given to.
-absl::Status CheckAgent(const nats::Message& message, const std::string& agent, const IngestOptions& options) {
+absl::Status CheckAgent(const nats::Message& message, const std::string& agent, int64_t written_ns,
+                        const IngestOptions& options) {
   if (options.verify_token == nullptr) return absl::OkStatus();
   const absl::string_view token = message.header(kTokenHeader);
   if (token.empty()) {
@@ -56,9 +58,10 @@ absl::Status CheckAgent(const nats::Message& message, const std::string& agent, 
         "the message has no agent token: start the writer with --agent-token-file, or latticed with "
         "--require-agent-auth=false");
   }
-  LATTICE_ASSIGN_OR_RETURN(const std::string owner, options.verify_token(token));
+  LATTICE_ASSIGN_OR_RETURN(const std::string owner, options.verify_token(token, absl::FromUnixNanos(written_ns),
+                                                                         absl::FromUnixNanos(message.time_ns())));
   if (owner == agent) return absl::OkStatus();
-  return absl::PermissionDeniedError(
+  return absl::UnauthenticatedError(
       absl::StrCat("the message names the agent \"", agent, "\", its token is of \"", owner, "\""));
 }
 
@@ -66,7 +69,7 @@ absl::Status DecodeInto(const nats::Message& message, const IngestOptions& optio
   const StreamPlace place{message.stream_seq(), message.time_ns()};
   if (message.subject() == kHeadSubject) {
     LATTICE_ASSIGN_OR_RETURN(AuditHead head, DecodeHead(message.payload()));
-    LATTICE_RETURN_IF_ERROR(CheckAgent(message, head.agent_id, options));
+    LATTICE_RETURN_IF_ERROR(CheckAgent(message, head.agent_id, head.ts_ns, options));
     head.place = place;
     batch.heads.push_back(std::move(head));
     return absl::OkStatus();
@@ -75,7 +78,7 @@ absl::Status DecodeInto(const nats::Message& message, const IngestOptions& optio
     return absl::InvalidArgumentError(absl::StrCat("nothing is expected on ", message.subject()));
   }
   LATTICE_ASSIGN_OR_RETURN(FlowEvent event, DecodeMessage(message.payload(), place));
-  LATTICE_RETURN_IF_ERROR(CheckAgent(message, event.agent_id, options));
+  LATTICE_RETURN_IF_ERROR(CheckAgent(message, event.agent_id, event.ts_ns, options));
   batch.events.push_back(std::move(event));
   batch.places.push_back(place);
   return absl::OkStatus();

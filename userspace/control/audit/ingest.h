@@ -37,8 +37,10 @@ struct IngestOptions {
   absl::Duration batch_wait = absl::Milliseconds(50);
   absl::Duration min_backoff = absl::Milliseconds(100);
   absl::Duration max_backoff = absl::Seconds(5);
-  // Gives the agent's name for its token (header Lattice-Agent-Token). Empty: messages are taken without one.
-  std::function<absl::StatusOr<std::string>(absl::string_view token)> verify_token;
+  // Gives the agent's name for its token (header Lattice-Agent-Token) on a message written and in the stream since
+  // then. PermissionDenied: the agent is revoked. Empty: messages are taken without a token.
+  std::function<absl::StatusOr<std::string>(absl::string_view token, absl::Time written, absl::Time received)>
+      verify_token;
 };
 
 struct IngestCounters {

@@ -66,11 +66,15 @@ absl::Status Registry::RefreshRevocations() {
   LATTICE_ASSIGN_OR_RETURN(sql::Lease connection, database_.Borrow(Deadline()));
   LATTICE_ASSIGN_OR_RETURN(
       const std::vector<sql::Row> rows,
-      connection->Query("SELECT name, generation, status FROM la_agents WHERE generation > 1 OR status = 'revoked'", {},
-                        Deadline()));
+      connection->Query(
+          "SELECT name, generation, status, revoked_ns FROM la_agents WHERE generation > 1 OR status = 'revoked'", {},
+          Deadline()));
   Revocations revocations;
   for (const sql::Row& row : rows) {
-    revocations[row[0].text()] = row[2].text() == "revoked" ? kNoGeneration : row[1].integer();
+    const bool revoked = row[2].text() == "revoked";
+    revocations[row[0].text()] = {.least_generation = revoked ? kNoGeneration : row[1].integer(),
+                                  .last_generation = row[1].integer(),
+                                  .revoked_at = absl::FromUnixNanos(row[3].integer())};
   }
   verifier_->SetRevocations(std::move(revocations));
   return absl::OkStatus();

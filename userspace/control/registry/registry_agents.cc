@@ -63,7 +63,8 @@ absl::Status Registry::RevokeAgent(absl::string_view name) {
       const int64_t version, Write([&](sql::Connection& connection, int64_t) -> absl::Status {
         LATTICE_ASSIGN_OR_RETURN(
             const int64_t changed,
-            connection.Execute("UPDATE la_agents SET status = 'revoked', revoked_ns = ? WHERE name = ?",
+            connection.Execute("UPDATE la_agents SET revoked_ns = CASE WHEN status = 'revoked' THEN "
+                               "revoked_ns ELSE ? END, status = 'revoked' WHERE name = ?",
                                {NowNs(), name}, Deadline()));
         return changed == 1 ? absl::OkStatus() : NoAgent(name);
       }));

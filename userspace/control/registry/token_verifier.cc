@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "userspace/base/status.h"
 
 namespace lattice::control {
@@ -37,17 +38,42 @@ absl::StatusOr<TokenVerifier::ClaimsPtr> TokenVerifier::Verify(absl::string_view
   return claims;
 }
 
-absl::StatusOr<TokenVerifier::ClaimsPtr> TokenVerifier::VerifyAgent(absl::string_view token) {
+absl::StatusOr<TokenVerifier::ClaimsPtr> TokenVerifier::VerifyAgentsText(absl::string_view token) {
   LATTICE_ASSIGN_OR_RETURN(ClaimsPtr claims, Verify(token));
   if (claims->issuer != kAgentIssuer || claims->subject.empty()) {
     return absl::UnauthenticatedError("token is not an agent's");
   }
+  return claims;
+}
+
+Revocation TokenVerifier::RevocationOf(const Claims& claims) const {
   absl::MutexLock lock(&mutex_);
-  const auto least = revocations_.find(claims->subject);
-  if (least != revocations_.end() && claims->generation < least->second) {
-    return absl::UnauthenticatedError(least->second == kNoGeneration
-                                          ? "token is of a revoked agent"
-                                          : "token is of an earlier enrollment of its agent");
+  const auto found = revocations_.find(claims.subject);
+  if (found == revocations_.end() || claims.generation >= found->second.least_generation) return {};
+  return found->second;
+}
+
+absl::StatusOr<TokenVerifier::ClaimsPtr> TokenVerifier::VerifyAgent(absl::string_view token) {
+  LATTICE_ASSIGN_OR_RETURN(ClaimsPtr claims, VerifyAgentsText(token));
+  const Revocation ended = RevocationOf(*claims);
+  if (ended.least_generation == 0) return claims;
+  return absl::UnauthenticatedError(ended.least_generation == kNoGeneration
+                                        ? "token is of a revoked agent"
+                                        : "token is of an earlier enrollment of its agent");
+}
+
+absl::StatusOr<TokenVerifier::ClaimsPtr> TokenVerifier::VerifyWriter(absl::string_view token, absl::Time written,
+                                                                     absl::Time received) {
+  LATTICE_ASSIGN_OR_RETURN(ClaimsPtr claims, VerifyAgentsText(token));
+  const Revocation ended = RevocationOf(*claims);
+  if (ended.least_generation == 0) return claims;
+  if (ended.least_generation != kNoGeneration || claims->generation < ended.last_generation) {
+    return absl::UnauthenticatedError("token is of an earlier enrollment of its agent");
+  }
+  if (written > ended.revoked_at) return absl::PermissionDeniedError("written after the agent was revoked");
+  if (received > ended.revoked_at + kRevokedGrace) {
+    return absl::PermissionDeniedError(
+        absl::StrCat("came more than ", absl::FormatDuration(kRevokedGrace), " after the agent was revoked"));
   }
   return claims;
 }

@@ -17,14 +17,24 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
 #include "userspace/base/clock.h"
 #include "userspace/control/registry/jwt.h"
 
 namespace lattice::control {
 
-// Agent name -> the least generation whose tokens are good; kNoGeneration: none. Agents that are not in it: any.
-using Revocations = absl::flat_hash_map<std::string, int64_t>;
 inline constexpr int64_t kNoGeneration = std::numeric_limits<int64_t>::max();
+struct Revocation {
+  int64_t least_generation = 0;  // whose tokens are good; kNoGeneration: none, the agent is revoked
+  int64_t last_generation = 0;   // of a revoked agent
+  absl::Time revoked_at = absl::InfinitePast();
+};
+// By the agent's name. The tokens of those that are not in it are all good.
+using Revocations = absl::flat_hash_map<std::string, Revocation>;
+// What a revoked agent wrote before may come in for so long after: it was in a spool or in the stream. Who has taken
+// the token can date back what he makes up, in this time; his records then lie in numbers, or under a hash, that the
+// agent's own heads and records contradict.
+inline constexpr absl::Duration kRevokedGrace = absl::Hours(24);
 
 class TokenVerifier {
  public:
@@ -38,7 +48,11 @@ class TokenVerifier {
 
   // Unauthenticated with the reason: not good, of a user, or its agent is revoked.
   absl::StatusOr<std::shared_ptr<const Claims>> VerifyAgent(absl::string_view token) ABSL_LOCKS_EXCLUDED(mutex_);
-  // The same for admin and viewer.
+  // The same for who wrote a record at `written` that the stream has since `received`; a revoked agent may have done so
+  // until its revocation, see kRevokedGrace. PermissionDenied: not this one.
+  absl::StatusOr<std::shared_ptr<const Claims>> VerifyWriter(absl::string_view token, absl::Time written,
+                                                             absl::Time received) ABSL_LOCKS_EXCLUDED(mutex_);
+  // VerifyAgent() for admin and viewer.
   absl::StatusOr<std::shared_ptr<const Claims>> VerifyUser(absl::string_view token) ABSL_LOCKS_EXCLUDED(mutex_);
 
   void SetRevocations(Revocations revocations) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -46,6 +60,9 @@ class TokenVerifier {
 
  private:
   using ClaimsPtr = std::shared_ptr<const Claims>;
+  absl::StatusOr<ClaimsPtr> VerifyAgentsText(absl::string_view token) ABSL_LOCKS_EXCLUDED(mutex_);
+  // What ends the claims; nothing does: least_generation 0.
+  Revocation RevocationOf(const Claims& claims) const ABSL_LOCKS_EXCLUDED(mutex_);
   absl::StatusOr<ClaimsPtr> Verify(absl::string_view token) ABSL_LOCKS_EXCLUDED(mutex_);
   ClaimsPtr Recall(absl::string_view token) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Remember(absl::string_view token, ClaimsPtr claims) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

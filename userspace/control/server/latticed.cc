@@ -244,8 +244,9 @@ absl::Status Latticed::OpenHttp() {
                    .max_bytes = options_.stream_max_bytes};
   ingest.consumer = {.durable = "latticed"};
   if (options_.require_agent_auth) {
-    ingest.verify_token = [this](absl::string_view token) -> absl::StatusOr<std::string> {
-      LATTICE_ASSIGN_OR_RETURN(const auto claims, registry_->verifier().VerifyAgent(token));
+    ingest.verify_token = [this](absl::string_view token, absl::Time written,
+                                 absl::Time received) -> absl::StatusOr<std::string> {
+      LATTICE_ASSIGN_OR_RETURN(const auto claims, registry_->verifier().VerifyWriter(token, written, received));
       return claims->subject;
     };
   }
