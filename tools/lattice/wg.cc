@@ -57,6 +57,7 @@ class WgSession {
 
  private:
   absl::Status SetPeer(const wireguard::WgQuickPeer& peer);
+  absl::Status CheckLoop(const IpPrefix& prefix) const;
   absl::Status SetRoutes(const wireguard::WgQuickConfig& config);
   void LookUp(const wireguard::PublicKey& peer);
 
@@ -120,9 +121,22 @@ void WgSession::LookUp(const wireguard::PublicKey& peer) {
   });
 }
 
+// The tunnel's own packets must not go into the tunnel.
+absl::Status WgSession::CheckLoop(const IpPrefix& prefix) const {
+  for (const auto& [key, peer] : interface_->tunnel().peers()) {
+    if (peer.endpoint.has_value() && prefix.Contains(peer.endpoint->address)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("AllowedIPs = ", prefix.ToString(), ": its route would catch the packets to the endpoint ",
+                       peer.endpoint->ToString(), "; leave that address out, or use Table = off and route by a mark"));
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status WgSession::SetRoutes(const wireguard::WgQuickConfig& config) {
   for (const wireguard::WgQuickPeer& peer : config.peers) {
     for (const IpPrefix& prefix : peer.allowed_ips) {
+      LATTICE_RETURN_IF_ERROR(CheckLoop(prefix));
       const absl::Status added = netlink::AddRoute(options_.iface, prefix);
       // The route of an address with a prefix length is there already.
       if (!added.ok() && !absl::IsAlreadyExists(added)) {

@@ -31,8 +31,10 @@ bool EnableOffloads(int fd) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<TunDevice>> TunDevice::Create(const std::string& name, bool offload) {
-  if (name.empty() || name.size() >= IFNAMSIZ) {
-    return absl::InvalidArgumentError(absl::StrCat("\"", name, "\" can't be an interface: 1 to 15 characters"));
+  // '%' has the kernel choose a number, and then nobody knows the name.
+  if (name.empty() || name.size() >= IFNAMSIZ || name.find_first_of("%/: \t\n") != std::string::npos) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("\"", name, "\" can't be an interface: 1 to 15 characters without %, /, : and blanks"));
   }
   UniqueFd fd(open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC));
   if (!fd.ok()) return ErrnoStatus(errno, "while opening /dev/net/tun (module tun)");
