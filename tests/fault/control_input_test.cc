@@ -301,6 +301,7 @@ TEST_F(ControlInputTest, AnAgentsNatsUserCannotTouchTheStreamNorListen) {
   for (const std::string& subject :
        {std::string("$JS.API.STREAM.DELETE.LATTICE_AUDIT"), std::string("$JS.API.STREAM.PURGE.LATTICE_AUDIT"),
         std::string("$JS.API.STREAM.UPDATE.LATTICE_AUDIT"), std::string("$JS.API.STREAM.MSG.DELETE.LATTICE_AUDIT"),
+        std::string("$JS.API.INFO"), std::string("$JS.API.STREAM.INFO.LATTICE_AUDIT"),
         std::string("$JS.API.STREAM.CREATE.MINE"), std::string("$JS.API.STREAM.SNAPSHOT.LATTICE_AUDIT"),
         std::string("$JS.API.CONSUMER.DELETE.LATTICE_AUDIT.latticed"),
         std::string("$JS.API.CONSUMER.CREATE.LATTICE_AUDIT"),
@@ -308,8 +309,7 @@ TEST_F(ControlInputTest, AnAgentsNatsUserCannotTouchTheStreamNorListen) {
         std::string("$JS.API.CONSUMER.MSG.NEXT.LATTICE_AUDIT.latticed")}) {
     EXPECT_EQ(nats_->Request(subject, "{}", absl::Milliseconds(300)), std::nullopt) << subject;
   }
-  EXPECT_TRUE(nats_->Request("$JS.API.STREAM.INFO.LATTICE_AUDIT", "", absl::Seconds(5)).has_value())
-      << "writers need this";
+  EXPECT_TRUE(nats_->Request("lattice.signals.peer.stream", "", absl::Seconds(5)).has_value()) << "writers need this";
   auto writer = RawNats::Connect(server_->nats_url(), TokenOf("agent-2"));
   ASSERT_TRUE(writer.ok()) << writer.status();
   for (const char* subject : {"lattice.audit.>", ">", "lattice.signals.peer.>", "$JS.>", "_INBOX.>", "_LATTICED.>"}) {

@@ -102,6 +102,22 @@ TEST_F(ControlUsersTest, AnAgentAsksOfRecordsWithoutReadingThem) {
   EXPECT_EQ(agent->Request(holds, "x", kAnswer), "") << "an error is a header";
 }
 
+// nats-server 2.9 dies of a request to its JetStream that is to be answered on a subject with a wildcard.
+TEST_F(ControlUsersTest, ARequestThatKillsTheServerDoesNotReachIt) {
+  ASSERT_NO_FATAL_FAILURE(StartServer());
+  const auto agent = Agent(TokenOf("a"));
+  const auto anyone = LogIn(Discovered());
+  ASSERT_TRUE(agent != nullptr && anyone != nullptr);
+  for (const auto& client : {agent.get(), anyone.get()}) {
+    for (const char* subject : {"$JS.API.INFO", "$JS.API.STREAM.INFO.LATTICE_AUDIT"}) {
+      EXPECT_TRUE(client->PublishRequest(subject, "", "x.>").ok());
+    }
+  }
+  EXPECT_TRUE(agent->Request("lattice.signals.peer.holds", "x", kAnswer).has_value());
+  const auto after = Agent(TokenOf("b"));
+  EXPECT_NE(after, nullptr);
+}
+
 // latticed may publish where an agent may not: it must not do so in its name.
 TEST_F(ControlUsersTest, AnAnswerGoesToAnInboxOnly) {
   ASSERT_NO_FATAL_FAILURE(StartServer());
@@ -136,7 +152,8 @@ TEST_F(ControlUsersTest, DiscoveryTellsAUserThatMayAskAndNothingElse) {
   ASSERT_TRUE(map.has_value() && !map->empty());
   EXPECT_EQ(json::parse(*map).value("status", ""), "active") << *map;
   EXPECT_EQ(anyone->Request("lattice.signals.peer.heartbeat", R"({"appId":"old"})", kAnswer), "");
-  for (const char* subject : {"$JS.API.STREAM.INFO.LATTICE_AUDIT", "$JS.API.STREAM.MSG.GET.LATTICE_AUDIT"}) {
+  for (const char* subject :
+       {"$JS.API.INFO", "$JS.API.STREAM.INFO.LATTICE_AUDIT", "$JS.API.STREAM.MSG.GET.LATTICE_AUDIT"}) {
     EXPECT_EQ(anyone->Request(subject, "", kSilence), std::nullopt) << subject;
   }
   for (const char* subject : {"lattice.audit.flow", "lattice.audit.head", "lattice.signals.config"}) {

@@ -11,15 +11,18 @@
 #include "userspace/nats/jetstream_publisher.h"
 
 #include <nats/nats.h>
+#include <openssl/sha.h>
 
 #include <algorithm>
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "userspace/base/status.h"
+#include "userspace/nats/agent_login.h"
 #include "userspace/nats/closures.h"
 #include "userspace/nats/holds.h"
 #include "userspace/nats/options.h"
@@ -41,6 +44,24 @@ struct MsgDeleter {
 };
 using MsgPtr = std::unique_ptr<natsMsg, MsgDeleter>;
 
+// What stands behind the record's own id in the message id of a writer with a token: ids can be guessed, and what
+// carries one that the stream has seen is a repetition to it. So nobody else can use ours up.
+constexpr char kMarkSign = '~';
+constexpr size_t kMarkBytes = 8;
+
+std::string MarkOf(absl::string_view token, absl::string_view msg_id) {
+  if (token.empty() || msg_id.empty()) return "";
+  const std::string both = absl::StrCat(token, "\n", msg_id);
+  uint8_t digest[SHA256_DIGEST_LENGTH];
+  SHA256(reinterpret_cast<const uint8_t*>(both.data()), both.size(), digest);
+  const absl::string_view mark(reinterpret_cast<const char*>(digest), kMarkBytes);
+  return absl::StrCat(absl::string_view(&kMarkSign, 1), absl::BytesToHexString(mark));
+}
+
+absl::string_view WithoutMark(absl::string_view msg_id) {
+  return msg_id.substr(0, msg_id.rfind(kMarkSign));
+}
+
 absl::Status NoStream(absl::string_view stream) {
   return absl::UnavailableError(absl::StrCat("there is no JetStream stream ", stream,
                                              ": start `latticed`, which makes it; --nats-jetstream=false publishes "
@@ -48,12 +69,6 @@ absl::Status NoStream(absl::string_view stream) {
 }
 
 }  // namespace
-
-struct JetStreamPublisher::StreamState {
-  int64_t created_ns = 0;
-  uint64_t first = 0;
-  uint64_t last = 0;
-};
 
 // What came back for the messages of a lane. Any thread.
 class JetStreamPublisher::Acks {
@@ -153,7 +168,7 @@ class JetStreamPublisher::Acks {
   void TakeError(const jsPubAckErr& error, const char* id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     const int code = error.ErrCode;
     if (code == JSStreamMessageExceedsMaximumErr || code == kHeaderExceedsMaximum) {
-      refused_.push_back({id, absl::StrCat("the stream ", stream_, ": ", error.ErrText)});
+      refused_.push_back({std::string(WithoutMark(id)), absl::StrCat("the stream ", stream_, ": ", error.ErrText)});
     } else if (error.Err == NATS_NO_RESPONDERS) {
       counters_->no_stream.fetch_add(1, std::memory_order_relaxed);
       SetError(NoStream(stream_).message());
@@ -249,7 +264,7 @@ absl::StatusOr<uint64_t> JetStreamPublisher::Begin() {
     return epoch_;
   }
   if (absl::Now() - lane_->asked < options_.check_interval || lane_->acks().pending() > 0) return epoch_;
-  const absl::StatusOr<StreamState> stream = AskStream();
+  const absl::StatusOr<StreamExtent> stream = AskStream();
   if (!stream.ok()) return Fail(stream.status());
   if (stream->created_ns != lane_->created_ns || stream->last < lane_->acks().floor()) {
     lane_ = nullptr;
@@ -267,20 +282,24 @@ absl::Status JetStreamPublisher::Open(std::shared_ptr<Session> session) {
   lane_ =
       std::make_unique<Lane>(std::move(session), std::move(token), std::make_shared<Acks>(options_.stream, counters_));
   LATTICE_RETURN_IF_ERROR(lane_->MakeContext(options_.api_timeout));
-  LATTICE_ASSIGN_OR_RETURN(const StreamState stream, AskStream());
+  LATTICE_ASSIGN_OR_RETURN(const StreamExtent stream, AskStream());
   lane_->created_ns = stream.created_ns;
   last_stored_.reset();
   ++epoch_;
   return absl::OkStatus();
 }
 
-absl::StatusOr<JetStreamPublisher::StreamState> JetStreamPublisher::AskStream() {
+absl::StatusOr<StreamExtent> JetStreamPublisher::AskStream() {
   lane_->asked = absl::Now();
+  const absl::StatusOr<StreamExtent> told = AskStreamExtent(lane_->session().get(), options_.api_timeout);
+  if (!absl::IsNotFound(told.status())) return told.ok() ? told : Explain(told.status());
+  // On latticed's own server, which the token has the login for, nobody else may ask: latticed is on its way up.
+  if (LoginOfToken(lane_->token()).has_value()) return absl::UnavailableError(told.status().message());
   jsStreamInfo* info = nullptr;
   jsErrCode code = {};
   const natsStatus status = js_GetStreamInfo(&info, lane_->context(), options_.stream.c_str(), nullptr, &code);
   if (status == NATS_OK) {
-    const StreamState state = {info->Created, info->State.FirstSeq, info->State.LastSeq};
+    const StreamExtent state = {info->Created, info->State.FirstSeq, info->State.LastSeq};
     jsStreamInfo_Destroy(info);
     return state;
   }
@@ -305,8 +324,9 @@ absl::Status JetStreamPublisher::Explain(const absl::Status& error) const {
   // Kept by the library as long as the session lasts, and a server that is told otherwise applies it to new ones.
   const std::string reason = lane_->session().reason();
   lane_->session().Close();
-  return absl::PermissionDeniedError(absl::StrCat("the NATS server refuses: ", reason, "; permit publishing to ",
-                                                  "$JS.API.STREAM.INFO.", options_.stream, " and ", kHoldsSubject));
+  return absl::PermissionDeniedError(
+      absl::StrCat("the NATS server refuses: ", reason, "; permit publishing to ", kStreamSubject, " and ",
+                   kHoldsSubject, ", or where no latticed answers to ", "$JS.API.STREAM.INFO.", options_.stream));
 }
 
 absl::Status JetStreamPublisher::Await(size_t at_most, absl::Time deadline) {
@@ -338,6 +358,7 @@ absl::Status JetStreamPublisher::Publish(absl::string_view subject, absl::string
   }
   subject_.assign(subject.data(), subject.size());
   msg_id_.assign(msg_id.data(), msg_id.size());
+  msg_id_ += MarkOf(lane_->token(), msg_id);
   natsMsg* raw = nullptr;
   natsStatus status = natsMsg_Create(&raw, subject_.c_str(), nullptr, payload.data(), static_cast<int>(payload.size()));
   if (status == NATS_OK && !lane_->token().empty()) {
@@ -377,7 +398,7 @@ std::vector<RefusedMessage> JetStreamPublisher::TakeRefused() {
 
 absl::StatusOr<bool> JetStreamPublisher::Holds(const StoredMessage& message) {
   if (lane_ == nullptr) return absl::UnavailableError("the NATS connection was lost or made anew");
-  absl::StatusOr<StreamState> stream = AskStream();
+  absl::StatusOr<StreamExtent> stream = AskStream();
   if (!stream.ok()) return Fail(stream.status());
   if (stream->created_ns != message.stream_created_ns || stream->last < message.sequence) return false;
   // Dropped by its limits, as told to: what it once had is no question any more.

@@ -66,6 +66,8 @@ struct JetStreamCounters {
   std::atomic<int64_t> in_flight{0};
 };
 
+struct StreamExtent;
+
 class JetStreamPublisher {
  public:
   // `connection` must outlive this. Its own Publish() and Flush() are not to be used then.
@@ -95,11 +97,10 @@ class JetStreamPublisher {
   const JetStreamCounters& counters() const { return *counters_; }
 
  private:
-  struct StreamState;
   class Acks;
   class Lane;
   absl::Status Open(std::shared_ptr<class Session> session);
-  absl::StatusOr<StreamState> AskStream();
+  absl::StatusOr<StreamExtent> AskStream();
   absl::Status Explain(const absl::Status& error) const;
   absl::Status Await(size_t at_most, absl::Time deadline);
   absl::Status Fail(const absl::Status& status);

@@ -143,6 +143,9 @@ class Service::Impl {
     if (!options_.stream.empty() && subject == kHoldsSubject) {
       return AnswerHolds(connection, options_.stream, payload, kStreamTimeout);
     }
+    if (!options_.stream.empty() && subject == kStreamSubject) {
+      return AnswerStreamExtent(connection, options_.stream, kStreamTimeout);
+    }
     return options_.handle({subject, payload});
   }
 

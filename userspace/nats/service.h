@@ -31,8 +31,8 @@ struct ServiceOptions {
   Options connection;
   std::string queue;
   std::vector<std::string> subjects;
-  // Not empty: it answers by itself whether that stream has a message, for JetStreamPublisher::Holds(). `subjects` must
-  // hold "lattice.signals.peer.holds".
+  // Not empty: it answers by itself what a JetStreamPublisher asks of that stream (holds.h). `subjects` must hold
+  // "lattice.signals.peer.holds" and "lattice.signals.peer.stream".
   std::string stream;
   size_t max_request_bytes = 64 << 10;  // a larger request is an error to its sender
   std::function<absl::StatusOr<std::string>(const ServiceRequest&)> handle;

@@ -93,6 +93,25 @@ TEST_F(JetStream, WhatIsFlushedIsInTheStreamOnceAndInOrder) {
   EXPECT_EQ(counters().in_flight, 0);
 }
 
+// To the stream, what has an id that it has seen is a repetition.
+TEST_F(JetStream, AnIdThatSomebodyElseUsedFirstHidesNoMessageOfAWriterWithAToken) {
+  ASSERT_TRUE(stream_->Make().ok());
+  Open();
+  Begin();
+  ASSERT_TRUE(PublishIds(1, 1).ok());
+  ASSERT_TRUE(WriteFileAtomically(dir_.File("token"), "secret\n", 0600).ok());
+  Open({.agent_token_file = dir_.File("token")});
+  Begin();
+  ASSERT_TRUE(PublishIds(1, 1).ok());
+  ASSERT_TRUE(PublishIds(1, 1).ok());  // its own repetition is one still
+  EXPECT_EQ(counters().duplicates, 1u);
+  const auto messages = stream_->Messages();
+  ASSERT_THAT(messages, SizeIs(2));
+  EXPECT_THAT(messages[1].msg_id, ::testing::StartsWith("n/b/1~"));
+  const auto holds = publisher_->Holds(*publisher_->last_stored());
+  EXPECT_TRUE(holds.ok() && *holds) << holds.status();
+}
+
 TEST_F(JetStream, ASmallWindowIsWaitedForAndAllArrive) {
   ASSERT_TRUE(stream_->Make().ok());
   Open({.window = 16});
@@ -288,7 +307,8 @@ TEST_F(JetStream, AServerThatForbidsTheQuestionForTheStreamIsNamed) {
   ASSERT_TRUE(WaitUntil([&] { return connection_->connected(); }));
   const absl::Status status = publisher_->Begin().status();
   EXPECT_TRUE(absl::IsUnavailable(status)) << status;
-  EXPECT_THAT(std::string(status.message()), HasSubstr("permit publishing to $JS.API.STREAM.INFO.LATTICE_AUDIT"));
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr("or where no latticed answers to $JS.API.STREAM.INFO.LATTICE_AUDIT"));
 }
 
 // What follows: the stream lost what it had acknowledged.
