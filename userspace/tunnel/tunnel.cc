@@ -122,7 +122,8 @@ absl::Status Tunnel::SetEndpoint(const wireguard::PublicKey& peer, const wiregua
   return device_ == nullptr ? absl::OkStatus() : device_->SetEndpoint(peer, endpoint);
 }
 
-absl::Status Tunnel::RemovePeer(const wireguard::PublicKey& peer) {
+// By value: the caller may have taken the key out of peers().
+absl::Status Tunnel::RemovePeer(wireguard::PublicKey peer) {
   if (peers_.erase(peer) == 0) return absl::NotFoundError("no such peer");
   return device_ == nullptr ? absl::OkStatus() : device_->RemovePeer(peer);
 }

@@ -65,7 +65,7 @@ class Tunnel : private wireguard::Output {
   // As Device::SetPeer. An endpoint that is not given stays.
   absl::Status SetPeer(const wireguard::PeerConfig& config);
   absl::Status SetEndpoint(const wireguard::PublicKey& peer, const wireguard::Endpoint& endpoint);
-  absl::Status RemovePeer(const wireguard::PublicKey& peer);
+  absl::Status RemovePeer(wireguard::PublicKey peer);
 
   // False: the socket is full. What is sent now is held, but only so much of it.
   bool writable() const { return !blocked_; }
