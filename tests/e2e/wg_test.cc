@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <fstream>
 #include <memory>
 #include <string>
 #include <thread>
@@ -13,6 +14,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "tests/testing/child_process.h"
 #include "tests/testing/command.h"
@@ -227,6 +229,27 @@ TEST_F(WgTest, AnInterfaceIsSetUpAndChangedByWgAndIp) {
   EXPECT_FALSE(Pings(a_, b_.overlay4));
   ASSERT_TRUE(RunCommand({"wg", "addconf", a_.device, file}).ok());
   EXPECT_TRUE(Pings(a_, b_.overlay4));
+}
+
+TEST_F(WgTest, ANameThatMovesIsFollowedWhileItsPeerDoesNotAnswer) {
+  Start(b_, a_, Engine::kOurs);
+  // A hosts file of its own: at first the name leads to where nobody is.
+  const std::string hosts = absl::StrCat(dir_.path(), "/hosts");
+  ASSERT_TRUE(WriteFileAtomically(hosts, "192.0.2.99 far.example\n", 0644).ok());
+  std::string config = Config(a_, b_, true);
+  absl::StrReplaceAll({{"Endpoint = 192.0.2.2:", "Endpoint = far.example:"}}, &config);
+  const std::string file = absl::StrCat(dir_.path(), "/", a_.device, ".conf");
+  ASSERT_TRUE(WriteFileAtomically(file, config, 0600).ok());
+  const std::string command =
+      absl::StrCat("mount --bind ", hosts, " /etc/hosts && exec ", BinaryPath("lattice"), " wg up ", file);
+  auto process = ChildProcess::Start({.argv = {"unshare", "--mount", "sh", "-c", command}, .netns = a_.ns->path()});
+  ASSERT_TRUE(process.ok()) << process.status();
+  a_.process = *std::move(process);
+  ASSERT_TRUE(a_.process->WaitForOutput("is up with 1 peer", kPatience)) << a_.process->err();
+  EXPECT_FALSE(Pings(a_, b_.overlay4));
+  // In place: the mount is of the file.
+  std::ofstream(hosts, std::ios::trunc) << "192.0.2.2 far.example\n";
+  EXPECT_TRUE(WaitUntil([&] { return Pings(a_, b_.overlay4); }));
 }
 
 TEST_F(WgTest, SigtermTakesInterfaceAndSocketAway) {

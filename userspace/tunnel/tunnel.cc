@@ -45,23 +45,15 @@ Tunnel::~Tunnel() {
   if (socket_ != nullptr) loop_.RemoveFd(socket_->fd());
 }
 
+// A socket on `port` takes the place of the one before, which stays when there is none to be had.
 absl::Status Tunnel::OpenSocket(uint16_t port) {
-  // The old one goes first: it may hold the port.
+  LATTICE_ASSIGN_OR_RETURN(auto opened,
+                           UdpSocket::Open({.port = port, .mark = options_.mark, .offload = options_.offload}));
+  LATTICE_RETURN_IF_ERROR(loop_.AddFd(opened->fd(), EPOLLIN, [this](uint32_t events) { OnSocket(events); }));
   if (socket_ != nullptr) loop_.RemoveFd(socket_->fd());
-  const uint16_t before = socket_ == nullptr ? 0 : socket_->port();
-  socket_ = nullptr;
-  auto opened = UdpSocket::Open({.port = port, .mark = options_.mark, .offload = options_.offload});
-  const absl::Status status = opened.status();
-  if (!opened.ok()) {
-    // A tunnel always has a socket. If the old port is gone as well, any will do: peers follow.
-    opened = UdpSocket::Open({.port = before, .mark = options_.mark, .offload = options_.offload});
-    if (!opened.ok()) opened = UdpSocket::Open({.offload = options_.offload});
-    if (!opened.ok() || before == 0) return status;
-  }
-  socket_ = *std::move(opened);
+  socket_ = std::move(opened);
   blocked_ = false;
-  LATTICE_RETURN_IF_ERROR(loop_.AddFd(socket_->fd(), EPOLLIN, [this](uint32_t events) { OnSocket(events); }));
-  return status;
+  return absl::OkStatus();
 }
 
 absl::Status Tunnel::SetPrivateKey(const wireguard::PrivateKey& key) {
@@ -74,10 +66,10 @@ absl::Status Tunnel::SetPrivateKey(const wireguard::PrivateKey& key) {
   }
   device_ = std::move(device);
   private_key_ = key;
+  // Our own key among the peers: as with the kernel, it is no peer any more.
+  peers_.erase(device_->public_key());
   for (const auto& [name, peer] : peers_) {
-    // Our own key among the peers: as with the kernel, it is no peer any more.
-    const absl::Status set = device_->SetPeer(peer, clock_.MonotonicNs());
-    if (!set.ok()) LOG(WARNING) << "peer " << name.ToString() << ": " << set.message();
+    LATTICE_RETURN_IF_ERROR(device_->SetPeer(peer, clock_.MonotonicNs()));
   }
   Flush();
   return absl::OkStatus();
@@ -91,11 +83,9 @@ absl::Status Tunnel::SetListenPort(uint16_t port) {
 }
 
 absl::Status Tunnel::SetMark(uint32_t mark) {
-  const uint32_t before = std::exchange(options_.mark, mark);
-  if (before == mark) return absl::OkStatus();
-  const absl::Status opened = OpenSocket(socket_->port());
-  if (!opened.ok()) options_.mark = before;
-  return opened;
+  LATTICE_RETURN_IF_ERROR(socket_->SetMark(mark));
+  options_.mark = mark;
+  return absl::OkStatus();
 }
 
 absl::Status Tunnel::SetPeer(const wireguard::PeerConfig& config) {
@@ -115,7 +105,7 @@ absl::Status Tunnel::SetPeer(const wireguard::PeerConfig& config) {
   return absl::OkStatus();
 }
 
-absl::Status Tunnel::SetEndpoint(const wireguard::PublicKey& peer, const wireguard::Endpoint& endpoint) {
+absl::Status Tunnel::SetEndpoint(const wireguard::PublicKey& peer, const Endpoint& endpoint) {
   const auto kept = peers_.find(peer);
   if (kept == peers_.end()) return absl::NotFoundError("no such peer");
   kept->second.endpoint = endpoint;
@@ -152,7 +142,7 @@ void Tunnel::Send(absl::Span<const wireguard::Bytes> parts) {
   device_->Seal(parts, OpenBatch(), now_ns);
 }
 
-void Tunnel::Send(const wireguard::Endpoint& to, absl::Span<const uint8_t> datagram) {
+void Tunnel::Send(const Endpoint& to, absl::Span<const uint8_t> datagram) {
   if (batches_.size() >= kMaxBatches) {
     ++counters_.dropped_full;
     return;
@@ -165,7 +155,7 @@ void Tunnel::Send(const wireguard::Endpoint& to, absl::Span<const uint8_t> datag
 void Tunnel::Flush() {
   if (rebind_) {
     rebind_ = false;
-    const absl::Status opened = OpenSocket(options_.listen_port);
+    const absl::Status opened = OpenSocket(0);
     if (!opened.ok()) LOG(WARNING) << "the UDP socket was not opened anew: " << opened.message();
   }
   if (!blocked_ && !batches_.empty()) {
@@ -232,8 +222,11 @@ void Tunnel::Deliver(const wireguard::PublicKey& peer, absl::Span<uint8_t> packe
 }
 
 void Tunnel::OnPeerEvent(const wireguard::PublicKey& peer, wireguard::PeerEvent event) {
-  // Nobody answered for 90 s. Another socket gets past a NAT or firewall that holds a grudge against the old one.
-  if (event == wireguard::PeerEvent::kHandshakeGaveUp && peers_.size() == 1) rebind_ = true;
+  // Nobody answered for 90 s. From another port packets may get past a NAT or firewall that lost or blocked the flow.
+  // A port that was asked for stays, and a peer of several may simply be off.
+  if (event == wireguard::PeerEvent::kHandshakeGaveUp && peers_.size() == 1 && options_.listen_port == 0) {
+    rebind_ = true;
+  }
   inside_.OnPeerEvent(peer, event);
 }
 

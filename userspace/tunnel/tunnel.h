@@ -59,12 +59,12 @@ class Tunnel : private wireguard::Output {
 
   // Before the first, nothing goes in or out. Another key ends all sessions; the peers stay.
   absl::Status SetPrivateKey(const wireguard::PrivateKey& key);
-  // The socket is opened anew; sessions go on.
+  // Sessions go on from the new socket. On an error the old one stays.
   absl::Status SetListenPort(uint16_t port);
   absl::Status SetMark(uint32_t mark);
   // As Device::SetPeer. An endpoint that is not given stays.
   absl::Status SetPeer(const wireguard::PeerConfig& config);
-  absl::Status SetEndpoint(const wireguard::PublicKey& peer, const wireguard::Endpoint& endpoint);
+  absl::Status SetEndpoint(const wireguard::PublicKey& peer, const Endpoint& endpoint);
   absl::Status RemovePeer(wireguard::PublicKey peer);
 
   // False: the socket is full. What is sent now is held, but only so much of it.
@@ -88,7 +88,7 @@ class Tunnel : private wireguard::Output {
       : loop_(loop), clock_(clock), options_(options), inside_(inside) {}
 
   // wireguard::Output
-  void Send(const wireguard::Endpoint& to, absl::Span<const uint8_t> datagram) override;
+  void Send(const Endpoint& to, absl::Span<const uint8_t> datagram) override;
   void Deliver(const wireguard::PublicKey& peer, absl::Span<uint8_t> packet) override;
   void OnPeerEvent(const wireguard::PublicKey& peer, wireguard::PeerEvent event) override;
 

@@ -53,9 +53,7 @@ absl::Status UdpSocket::Configure(const Options& options) {
     if (!SetOption(fd, SOL_SOCKET, forced, options.buffer_bytes))
       SetOption(fd, SOL_SOCKET, plain, options.buffer_bytes);
   }
-  if (options.mark != 0 && !SetOption(fd, SOL_SOCKET, SO_MARK, options.mark)) {
-    return ErrnoStatus(errno, absl::StrCat("while marking the UDP socket with ", options.mark));
-  }
+  if (options.mark != 0) LATTICE_RETURN_IF_ERROR(SetMark(options.mark));
   // What is too long for the path is cut up on the way, as with the kernel's WireGuard: slower, but it arrives, also
   // where ICMP does not.
   SetOption(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT);
@@ -69,8 +67,7 @@ absl::Status UdpSocket::Configure(const Options& options) {
   sockaddr_storage address;
   socklen_t length = ToSocketAddress({options.address, options.port}, &address);
   if (bind(fd, reinterpret_cast<const sockaddr*>(&address), length) != 0) {
-    return ErrnoStatus(
-        errno, absl::StrCat("while binding UDP ", wireguard::Endpoint{options.address, options.port}.ToString()));
+    return ErrnoStatus(errno, absl::StrCat("while binding UDP ", Endpoint{options.address, options.port}.ToString()));
   }
   if (getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) != 0) {
     return ErrnoStatus(errno, "while asking for the UDP port");
@@ -79,7 +76,7 @@ absl::Status UdpSocket::Configure(const Options& options) {
   return absl::OkStatus();
 }
 
-socklen_t UdpSocket::ToSocketAddress(const wireguard::Endpoint& peer, sockaddr_storage* address) const {
+socklen_t UdpSocket::ToSocketAddress(const Endpoint& peer, sockaddr_storage* address) const {
   if (v6_) {
     sockaddr_in6 v6{.sin6_family = AF_INET6, .sin6_port = htons(peer.port), .sin6_scope_id = peer.scope};
     memcpy(&v6.sin6_addr, peer.address.bytes().data(), sizeof(v6.sin6_addr));
@@ -92,7 +89,7 @@ socklen_t UdpSocket::ToSocketAddress(const wireguard::Endpoint& peer, sockaddr_s
   return sizeof(v4);
 }
 
-wireguard::Endpoint UdpSocket::FromSocketAddress(const sockaddr_storage& address) const {
+Endpoint UdpSocket::FromSocketAddress(const sockaddr_storage& address) const {
   if (v6_) {
     sockaddr_in6 v6;
     memcpy(&v6, &address, sizeof(v6));
@@ -101,6 +98,11 @@ wireguard::Endpoint UdpSocket::FromSocketAddress(const sockaddr_storage& address
   sockaddr_in v4;
   memcpy(&v4, &address, sizeof(v4));
   return {IpAddress::FromV4(ntohl(v4.sin_addr.s_addr)), ntohs(v4.sin_port)};
+}
+
+absl::Status UdpSocket::SetMark(uint32_t mark) {
+  if (SetOption(fd_.get(), SOL_SOCKET, SO_MARK, mark)) return absl::OkStatus();
+  return ErrnoStatus(errno, absl::StrCat("while marking the UDP socket with ", mark));
 }
 
 void UdpSocket::SetUpReceive() {
@@ -175,7 +177,7 @@ size_t UdpSocket::Prepare(absl::Span<const Outgoing> batch, Cursor at, bool sing
   return count;
 }
 
-void UdpSocket::GiveUp(int error, const Outgoing& group, wireguard::Endpoint* too_big) {
+void UdpSocket::GiveUp(int error, const Outgoing& group, Endpoint* too_big) {
   if (error == EMSGSIZE) {
     ++counters_.too_big;
     if (too_big != nullptr) *too_big = group.peer;
@@ -185,7 +187,7 @@ void UdpSocket::GiveUp(int error, const Outgoing& group, wireguard::Endpoint* to
   VLOG(1) << "UDP to " << group.peer.ToString() << ": " << strerror(error);
 }
 
-size_t UdpSocket::Send(absl::Span<const Outgoing> batch, wireguard::Endpoint* too_big) {
+size_t UdpSocket::Send(absl::Span<const Outgoing> batch, Endpoint* too_big) {
   Cursor at{0, std::exchange(resume_, 0)};
   // The group that the kernel would not segment: it is tried singly before segmentation is blamed.
   size_t refused = batch.size();

@@ -15,22 +15,22 @@
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "userspace/base/endpoint.h"
 #include "userspace/base/ip.h"
 #include "userspace/base/unique_fd.h"
-#include "userspace/wireguard/endpoint.h"
 
 namespace lattice::tunnel {
 
 // Outgoing from one peer, one after the other in one buffer: each of `segment_bytes` but the last.
 struct Received {
-  wireguard::Endpoint peer;
+  Endpoint peer;
   absl::Span<uint8_t> bytes;
   size_t segment_bytes = 0;
 };
 
 // The same, to one.
 struct Outgoing {
-  wireguard::Endpoint peer;
+  Endpoint peer;
   absl::Span<const uint8_t> bytes;
   size_t segment_bytes = 0;
 };
@@ -62,6 +62,8 @@ class UdpSocket {
   // AddressInUse is FailedPrecondition, with the port's name.
   static absl::StatusOr<std::unique_ptr<UdpSocket>> Open(const Options& options);
 
+  absl::Status SetMark(uint32_t mark);  // SO_MARK of what is sent
+
   int fd() const { return fd_.get(); }
   uint16_t port() const { return port_; }
   bool sends_segments() const { return gso_; }
@@ -74,7 +76,7 @@ class UdpSocket {
 
   // How many of `batch` are done: sent, or counted as not sendable. Fewer than all: the socket is full, go on at
   // EPOLLOUT. `too_big` (optional) gets the peer whose path took a datagram of this size no more.
-  size_t Send(absl::Span<const Outgoing> batch, wireguard::Endpoint* too_big = nullptr);
+  size_t Send(absl::Span<const Outgoing> batch, Endpoint* too_big = nullptr);
 
  private:
   static constexpr size_t kReceiveBuffers = 16;
@@ -93,10 +95,10 @@ class UdpSocket {
   absl::Status Configure(const Options& options);
   void SetUpReceive();
   void ReadControl(msghdr* message, Received* received);
-  socklen_t ToSocketAddress(const wireguard::Endpoint& peer, sockaddr_storage* address) const;
-  wireguard::Endpoint FromSocketAddress(const sockaddr_storage& address) const;
+  socklen_t ToSocketAddress(const Endpoint& peer, sockaddr_storage* address) const;
+  Endpoint FromSocketAddress(const sockaddr_storage& address) const;
   size_t Prepare(absl::Span<const Outgoing> batch, Cursor at, bool singly);
-  void GiveUp(int error, const Outgoing& group, wireguard::Endpoint* too_big);
+  void GiveUp(int error, const Outgoing& group, Endpoint* too_big);
 
   UniqueFd fd_;
   const bool v6_;

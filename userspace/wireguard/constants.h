@@ -20,8 +20,9 @@ inline constexpr int64_t kKeepaliveNs = 10 * kSecondNs;
 inline constexpr int64_t kZeroKeysNs = 3 * kRejectAfterNs;
 // Added to kRekeyTimeoutNs at random, so that two peers do not begin at once for ever.
 inline constexpr uint32_t kMaxJitterMs = 333;
-// A peer's initiations closer than this are not answered.
-inline constexpr int64_t kInitiationGapNs = kSecondNs / 20;
+// A peer's initiations closer than this are not answered; the implementations take 50 a second too. A program that is
+// killed and started again must be heard.
+inline constexpr int64_t kInitiationGapNs = kSecondNs / 50;
 
 // Packets are padded to this, within the MTU.
 inline constexpr size_t kPaddingBytes = 16;

@@ -1,8 +1,11 @@
 #include "userspace/tunnel/tunnel.h"
 
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 
+#include <algorithm>
 #include <deque>
+#include <functional>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -93,7 +96,7 @@ class TunnelTest : public ::testing::TestWithParam<bool> {
   static void Join(End& end, const End& other, uint8_t number, bool endpoint) {
     wireguard::PeerConfig peer{.public_key = other.tunnel->device()->public_key(),
                                .allowed_ips = {IpPrefix(IpAddress::FromV4({10, 42, 0, number}), 32)}};
-    if (endpoint) peer.endpoint = wireguard::Endpoint{IpAddress::FromV4({127, 0, 0, 1}), other.tunnel->port()};
+    if (endpoint) peer.endpoint = Endpoint{IpAddress::FromV4({127, 0, 0, 1}), other.tunnel->port()};
     ASSERT_TRUE(end.tunnel->SetPeer(peer).ok());
   }
 
@@ -174,8 +177,70 @@ TEST_P(TunnelTest, MoreThanTheSocketTakesIsHeldAndThenSent) {
   EXPECT_TRUE(RunUntil([&] { return a_.tunnel->writable(); }));
 }
 
+TEST_P(TunnelTest, AMarkIsSetOnTheSocketThatIsThere) {
+  const uint16_t before = a_.tunnel->port();
+  const absl::Status marked = a_.tunnel->SetMark(7);
+  if (absl::IsPermissionDenied(marked)) GTEST_SKIP() << "needs CAP_NET_ADMIN: " << marked;
+  ASSERT_TRUE(marked.ok()) << marked;
+  int mark = 0;
+  socklen_t length = sizeof(mark);
+  ASSERT_EQ(getsockopt(a_.tunnel->socket().fd(), SOL_SOCKET, SO_MARK, &mark, &length), 0);
+  EXPECT_EQ(mark, 7);
+  EXPECT_EQ(a_.tunnel->port(), before);
+}
+
+TEST_P(TunnelTest, APeerWithOurOwnKeyIsNone) {
+  const wireguard::PublicKey own = a_.tunnel->device()->public_key();
+  ASSERT_TRUE(b_.tunnel->SetPrivateKey(Key(1)).ok());
+  EXPECT_EQ(b_.tunnel->device()->public_key(), own);
+  EXPECT_TRUE(b_.tunnel->peers().empty());
+}
+
 INSTANTIATE_TEST_SUITE_P(Offload, TunnelTest, ::testing::Bool(),
                          [](const auto& test) { return test.param ? "On" : "Off"; });
+
+// The system's clock, set forward.
+class AheadClock : public Clock {
+ public:
+  absl::Time Now() const override { return RealClock().Now() + absl::Nanoseconds(ahead_ns); }
+  int64_t MonotonicNs() const override { return RealClock().MonotonicNs() + ahead_ns; }
+  int64_t ahead_ns = 0;
+};
+
+// 90 s without an answer, of which five are waited for.
+TEST(RebindTest, WhoIsNotAnsweredComesFromAnotherPort) {
+  for (const bool fixed : {false, true}) {
+    auto loop = *EventLoop::Create();
+    AheadClock clock;
+    Kept inside;
+    uint16_t port = 0;
+    if (fixed) {
+      const auto probe = UdpSocket::Open({});
+      ASSERT_TRUE(probe.ok());
+      port = (*probe)->port();
+    }
+    auto tunnel = Tunnel::Create(*loop, clock, {.listen_port = port}, inside);
+    ASSERT_TRUE(tunnel.ok()) << tunnel.status();
+    ASSERT_TRUE((*tunnel)->SetPrivateKey(Key(1)).ok());
+    const auto silent = UdpSocket::Open({.address = IpAddress::FromV4({127, 0, 0, 1})});
+    ASSERT_TRUE(silent.ok());
+    wireguard::PeerConfig peer{.endpoint = Endpoint{IpAddress::FromV4({127, 0, 0, 1}), (*silent)->port()},
+                               .allowed_ips = {IpPrefix(IpAddress::FromV4({10, 42, 0, 2}), 32)}};
+    peer.public_key.bytes[0] = 9;
+    ASSERT_TRUE((*tunnel)->SetPeer(peer).ok());
+    const uint16_t before = (*tunnel)->port();
+    (*tunnel)->Send(BytesOf(Packet(1, 2, 60, 'x')));
+    (*tunnel)->Flush();
+    clock.ahead_ns = 95'000'000'000;
+    loop->AddTimer(absl::Milliseconds(20), [&] {
+      if ((*tunnel)->device()->counters().handshakes_given_up > 0) loop->Stop();
+    });
+    loop->AddOnce(kPatience, [&] { loop->Stop(); });
+    ASSERT_TRUE(loop->Run().ok());
+    ASSERT_EQ((*tunnel)->device()->counters().handshakes_given_up, 1u);
+    EXPECT_EQ((*tunnel)->port() == before, fixed);
+  }
+}
 
 TEST(DeadlineTimerTest, ComesUpAtTheNearestDeadline) {
   auto loop = *EventLoop::Create();
@@ -200,8 +265,8 @@ TEST(DeadlineTimerTest, ComesUpAtTheNearestDeadline) {
 TEST(EndpointResolverTest, TellsOnTheLoop) {
   auto loop = *EventLoop::Create();
   EndpointResolver resolver(*loop);
-  wireguard::Endpoint found;
-  resolver.Resolve({"localhost", 51820}, [&](const absl::StatusOr<wireguard::Endpoint>& endpoint) {
+  Endpoint found;
+  resolver.Resolve({"localhost", 51820}, [&](const absl::StatusOr<Endpoint>& endpoint) {
     ASSERT_TRUE(endpoint.ok()) << endpoint.status();
     found = *endpoint;
     loop->Stop();
@@ -220,7 +285,7 @@ TEST(EndpointResolverTest, IsGoneBeforeTheAnswer) {
   auto loop = *EventLoop::Create();
   {
     EndpointResolver resolver(*loop);
-    resolver.Resolve({"localhost", 1}, [](const absl::StatusOr<wireguard::Endpoint>&) { FAIL(); });
+    resolver.Resolve({"localhost", 1}, [](const absl::StatusOr<Endpoint>&) { FAIL(); });
   }
   loop->AddOnce(absl::Milliseconds(50), [&] { loop->Stop(); });
   EXPECT_TRUE(loop->Run().ok());

@@ -50,7 +50,7 @@ class UdpSocketTest : public testing::TestWithParam<Kind> {
 
   std::unique_ptr<UdpSocket> a_;
   std::unique_ptr<UdpSocket> b_;
-  wireguard::Endpoint to_;
+  Endpoint to_;
 };
 
 TEST_P(UdpSocketTest, GroupsArriveAsTheOutgoingTheyAre) {
@@ -102,7 +102,7 @@ TEST(UdpSocketErrorTest, WhatCanNotBeSentIsCountedAndTheRestGoes) {
   std::vector<uint8_t> small(10, 2);
   const Outgoing batch[] = {{{kLoopback, (*other)->port()}, absl::MakeSpan(huge), huge.size()},
                             {{kLoopback, (*other)->port()}, absl::MakeSpan(small), small.size()}};
-  wireguard::Endpoint too_big;
+  Endpoint too_big;
   EXPECT_EQ((*socket)->Send(batch, &too_big), 2u);
   EXPECT_EQ((*socket)->counters().too_big, 1u);
   EXPECT_EQ(too_big.port, (*other)->port());

@@ -104,7 +104,7 @@ TEST_F(DeviceHandshakeTest, InitiationsTooCloseToEachOtherAreNotAnswered) {
   network_.Connect(a_, b_);
   const absl::Time now = network_.clock.Now();
   EXPECT_EQ(b_.Take(a_.at, InitiationAt(now)), ReceiveResult::kInitiation);
-  network_.clock.Advance(absl::Milliseconds(49));
+  network_.clock.Advance(absl::Milliseconds(19));
   EXPECT_EQ(b_.Take(a_.at, InitiationAt(now + absl::Seconds(1))), ReceiveResult::kFlood);
   network_.clock.Advance(absl::Milliseconds(1));
   EXPECT_EQ(b_.Take(a_.at, InitiationAt(now + absl::Seconds(1))), ReceiveResult::kInitiation);
