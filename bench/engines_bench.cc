@@ -241,6 +241,10 @@ void BetweenOurs() {
   Figure("one flow up, our engine at both ends (Gbit/s)", Median(up) / 1000, 2.4, 4, false);
   Figure("one flow down, our engine at both ends (Gbit/s)", Median(down) / 1000, 2.4, 4, false);
 
+  const Pair connects = Compare(setup, "connects", {"6400", "32"});
+  Figure("connections a second, 32 clients, our engine at the far end / Go reference",
+         1 / connects.Ratio([](const Measured& run) { return run.at("seconds"); }), 1.8, 2.5, false);
+
   struct Path {
     const char* name;
     absl::Duration rtt;
