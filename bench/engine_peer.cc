@@ -52,6 +52,8 @@ class Peer : public netstack::Application {
   double Hold(uint64_t count);
   // One round trip on a connection of its own.
   void Once(const std::function<void()>& done);
+  // Until the other side knows that all is closed: what it still holds would be in the way of the next run.
+  void Finish();
   void Run() { CheckOk(loop_->Run()); }
   void Stop() { loop_->Stop(); }
 
@@ -65,7 +67,7 @@ class Peer : public netstack::Application {
 
   std::unique_ptr<EventLoop> loop_;
   std::unique_ptr<sandbox::OverlayStack> overlay_;
-  netstack::Endpoint remote_;
+  Endpoint remote_;
   std::unique_ptr<Handler> finished_;
 };
 
@@ -124,6 +126,15 @@ void Peer::Once(const std::function<void()>& done) {
     Finish(connection);
     done();
   });
+}
+
+void Peer::Finish() {
+  overlay_->Turn();
+  const EventLoop::TimerId timer = loop_->AddTimer(absl::Milliseconds(5), [this] {
+    if (overlay_->stack().connections() == 0) Stop();
+  });
+  Run();
+  loop_->RemoveTimer(timer);
 }
 
 void Peer::Upload(uint64_t bytes) {
@@ -290,6 +301,7 @@ int Main(const std::vector<std::string>& words) {
   const double used = CpuSeconds(&usage) - cpu;
   absl::PrintF("seconds=%.6f cpu=%.6f idle_rss_kib=%.0f peak_rss_kib=%d value=%.3f\n", seconds, used, idle,
                usage.ru_maxrss, value);
+  peer.Finish();
   return 0;
 }
 

@@ -32,7 +32,7 @@ class Line {
     if (!held.bytes.empty()) queue_.push_back(std::move(held));
   }
 
-  void Leave(tunnel::UdpSocket& socket, const wireguard::Endpoint& to, int64_t now_ns) {
+  void Leave(tunnel::UdpSocket& socket, const Endpoint& to, int64_t now_ns) {
     while (!queue_.empty() && queue_.front().due_ns <= now_ns) {
       const Held& held = queue_.front();
       if (socket.Send({{to, held.bytes, held.segment_bytes}}) == 0) return;  // full: the next turn
@@ -76,7 +76,7 @@ PathRelay::~PathRelay() {
 void PathRelay::Run() {
   Line there(options_.one_way, options_.loss, options_.seed);
   Line back(options_.one_way, options_.loss, options_.seed + 1);
-  wireguard::Endpoint client;
+  Endpoint client;
   while (!stop_) {
     const int64_t due = std::min(there.due_ns(), back.due_ns());
     const int64_t wait = std::clamp<int64_t>(due == INT64_MAX ? due : due - RealClock().MonotonicNs(), 0, 100'000'000);

@@ -17,7 +17,7 @@ namespace lattice::bench {
 class PathRelay {
  public:
   struct Options {
-    wireguard::Endpoint target;
+    Endpoint target;
     absl::Duration one_way;
     double loss = 0;  // of datagrams, each direction
     uint64_t seed = 1;

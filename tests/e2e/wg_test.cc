@@ -97,6 +97,9 @@ class WgTest : public ::testing::Test {
   }
 
   void Start(End& end, const End& other, Engine engine) {
+    // Of a test before, whose process was killed. wg(8) removes the socket of a dead process when it meets one, and
+    // may meet the new one then.
+    unlink(absl::StrCat(kSockets, end.device, ".sock").c_str());
     std::vector<std::string> argv = {"wireguard-go", "--foreground", end.device};
     if (engine != Engine::kWireguardGo) argv = {BinaryPath("lattice"), "wg", "up", ConfigFile(end, other, true)};
     if (engine == Engine::kOursSingle) argv.push_back("--no-offload");
@@ -155,6 +158,7 @@ class WgTest : public ::testing::Test {
   }
 
   void TransferBothWays(size_t bytes) {
+    if (HasFatalFailure()) return;
     Transfer(a_, b_, b_.overlay4, bytes);
     Transfer(b_, a_, a_.overlay4, bytes);
     Transfer(a_, b_, b_.overlay6, bytes);
@@ -229,6 +233,26 @@ TEST_F(WgTest, AnInterfaceIsSetUpAndChangedByWgAndIp) {
   EXPECT_FALSE(Pings(a_, b_.overlay4));
   ASSERT_TRUE(RunCommand({"wg", "addconf", a_.device, file}).ok());
   EXPECT_TRUE(Pings(a_, b_.overlay4));
+}
+
+TEST_F(WgTest, MetricsTellOfEachPacketAndOfTheCipher) {
+  Start(b_, a_, Engine::kOurs);
+  const std::string file = ConfigFile(a_, b_, true);
+  auto process = ChildProcess::Start(
+      {.argv = {BinaryPath("lattice"), "wg", "up", file, "--metrics-addr=127.0.0.1:9479"}, .netns = a_.ns->path()});
+  ASSERT_TRUE(process.ok()) << process.status();
+  a_.process = *std::move(process);
+  ASSERT_TRUE(a_.process->WaitForOutput("is up with 1 peer", kPatience)) << a_.process->err();
+  ASSERT_TRUE(Pings(a_, b_.overlay4));
+  // Nobody's allowed IPs: lost, and counted. The route is there, the peer is not.
+  ASSERT_TRUE(a_.ns->Ip(absl::StrCat("route add 10.42.0.9/32 dev ", a_.device)).ok());
+  EXPECT_FALSE(Pings(a_, "10.42.0.9"));
+  const std::string text =
+      Trimmed(RunCommand(a_.ns->Inside({"curl", "-sS", "--fail", "http://127.0.0.1:9479/metrics"})));
+  EXPECT_THAT(text, ::testing::ContainsRegex("lattice_wg_packets_out_total\\{result=\"no_route\"\\} [1-9]"));
+  EXPECT_THAT(text, ::testing::ContainsRegex("lattice_wg_info\\{cipher=\"(assembly|evp)\""));
+  EXPECT_THAT(text, HasSubstr("lattice_wg_peers{session=\"yes\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("lattice_wg_sessions_total 1\n"));
 }
 
 TEST_F(WgTest, ANameThatMovesIsFollowedWhileItsPeerDoesNotAnswer) {

@@ -90,7 +90,7 @@ WireguardChange OnePeer() {
   return {.private_key = std::string(32, '\x40'),
           .listen_port = 51821,
           .peers = {{.public_key = std::string(32, 'p'),
-                     .endpoint = WireguardEndpoint{IpAddress::Parse("2001:db8::1").value(), 51820},
+                     .endpoint = Endpoint{IpAddress::Parse("2001:db8::1").value(), 51820},
                      .allowed_ips = {IpPrefix::Parse("10.42.0.3/32").value(), IpPrefix::Parse("fd42::/64").value()},
                      .keepalive_seconds = 25}}};
 }

@@ -25,7 +25,6 @@
 namespace lattice::testing {
 namespace {
 
-using wireguard::Endpoint;
 using wireguard::PrivateKey;
 using wireguard::PublicKey;
 

@@ -34,7 +34,7 @@ class WireguardGo {
 
   const NetNamespace& ns() const { return *ns_; }
   const wireguard::PublicKey& public_key() const { return public_key_; }
-  wireguard::Endpoint endpoint() const;
+  Endpoint endpoint() const;
   // `wg` with these arguments; its output. `input` is what /dev/stdin is there.
   absl::StatusOr<std::string> Wg(std::vector<std::string> argv, const std::string& input = "") const;
   // `wg show wg0 dump`: the fields of the line of that peer.
@@ -65,13 +65,13 @@ class InteropDriver : public wireguard::Output {
   const std::vector<std::string>& delivered() const { return delivered_; }
   size_t requests_answered() const { return requests_answered_; }
 
-  void Send(const wireguard::Endpoint& to, absl::Span<const uint8_t> datagram) override;
+  void Send(const Endpoint& to, absl::Span<const uint8_t> datagram) override;
   void Deliver(const wireguard::PublicKey& peer, absl::Span<uint8_t> packet) override;
 
  private:
   InteropDriver(const std::string& address, const PathFaults& faults);
   void FlushBatch();
-  void SendOnPath(const wireguard::Endpoint& to, absl::Span<const uint8_t> datagrams, size_t segment_bytes);
+  void SendOnPath(const Endpoint& to, absl::Span<const uint8_t> datagrams, size_t segment_bytes);
   void ReceiveAll();
   // Calls `pass` for what the path makes of `datagram`: never, once, twice, or after the next.
   void ThroughPath(std::string datagram, std::deque<std::string>* held, const std::function<void(std::string)>& pass);

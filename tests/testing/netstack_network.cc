@@ -90,8 +90,7 @@ void Stream::CloseIfRead() {
 SimHost::SimHost(netstack::Options options, netstack::FlowJudge* judge)
     : address_(options.addresses[0]), stack_(std::move(options), *this, judge) {}
 
-Stream* SimHost::Connect(const netstack::Endpoint& remote, const StreamOptions& options,
-                         netstack::ConnectOptions connect) {
+Stream* SimHost::Connect(const Endpoint& remote, const StreamOptions& options, netstack::ConnectOptions connect) {
   auto connection = stack_.Connect(remote, connect);
   CHECK(connection.ok()) << connection.status();
   streams_.push_back(std::make_unique<Stream>());

@@ -52,8 +52,7 @@ class SimHost : public netstack::Application {
 
   netstack::Stack& stack() { return stack_; }
   IpAddress address() const { return address_; }
-  Stream* Connect(const netstack::Endpoint& remote, const StreamOptions& options,
-                  netstack::ConnectOptions connect = {});
+  Stream* Connect(const Endpoint& remote, const StreamOptions& options, netstack::ConnectOptions connect = {});
   // Accepted connections get these; `streams()` has them after those of Connect, in the order of their time.
   netstack::TcpListener* Listen(uint16_t port, const StreamOptions& options, size_t backlog = 128);
   const std::vector<std::unique_ptr<Stream>>& streams() const { return streams_; }

@@ -1,16 +1,9 @@
 #include "tools/lattice/up_device.h"
 
-#include <netdb.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-
-#include <optional>
 #include <utility>
 
 #include "absl/memory/memory.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "userspace/base/file.h"
 #include "userspace/base/net_device.h"
@@ -19,6 +12,8 @@
 #include "userspace/netlink/address.h"
 #include "userspace/netlink/link.h"
 #include "userspace/netlink/route.h"
+#include "userspace/tunnel/endpoint_resolver.h"
+#include "userspace/wireguard/wg_quick.h"
 
 namespace lattice::cli {
 namespace {
@@ -27,29 +22,6 @@ namespace {
 constexpr int kMtu = 1420;
 constexpr char kSocketFolder[] = "/var/run/wireguard";
 constexpr absl::Duration kStartPatience = absl::Seconds(10);
-
-// "HOST:PORT", a name resolved. Nothing: it is not known now.
-std::optional<netlink::WireguardEndpoint> Resolve(const std::string& endpoint) {
-  const size_t colon = endpoint.rfind(':');
-  uint32_t port = 0;
-  if (colon == std::string::npos || !absl::SimpleAtoi(endpoint.substr(colon + 1), &port) || port > 65535) {
-    return std::nullopt;
-  }
-  absl::string_view host = absl::string_view(endpoint).substr(0, colon);
-  if (absl::ConsumePrefix(&host, "[")) absl::ConsumeSuffix(&host, "]");
-  if (const auto address = IpAddress::Parse(host); address.ok()) {
-    return netlink::WireguardEndpoint{*address, static_cast<uint16_t>(port)};
-  }
-  const addrinfo hints{.ai_socktype = SOCK_DGRAM};
-  addrinfo* found = nullptr;
-  if (getaddrinfo(std::string(host).c_str(), nullptr, &hints, &found) != 0) return std::nullopt;
-  const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> list(found, freeaddrinfo);
-  const IpAddress address =
-      list->ai_family == AF_INET
-          ? IpAddress::FromV4(ntohl(reinterpret_cast<const sockaddr_in*>(list->ai_addr)->sin_addr.s_addr))
-          : IpAddress::FromBytes(reinterpret_cast<const sockaddr_in6*>(list->ai_addr)->sin6_addr.s6_addr);
-  return netlink::WireguardEndpoint{address, static_cast<uint16_t>(port)};
-}
 
 }  // namespace
 
@@ -118,10 +90,10 @@ absl::Status AgentDevice::SetPeers(const std::vector<control::PeerConfig>& peers
                                 .allowed_ips = config.allowed_ips,
                                 .keepalive_seconds = static_cast<uint16_t>(config.keepalive_seconds)};
     if (!config.endpoint.empty()) {
-      peer.endpoint = Resolve(config.endpoint);
-      if (!peer.endpoint.has_value()) {
-        warnings->push_back(absl::StrCat("peer ", config.name, ": its endpoint ", config.endpoint, " has no address"));
-      }
+      const auto where = wireguard::ParseHostPort(config.endpoint);
+      const auto endpoint = where.ok() ? tunnel::ResolveEndpoint(*where) : where.status();
+      if (endpoint.ok()) peer.endpoint = *endpoint;
+      if (!endpoint.ok()) warnings->push_back(absl::StrCat("peer ", config.name, ": ", endpoint.status().message()));
     }
     routes.insert(peer.allowed_ips.begin(), peer.allowed_ips.end());
     wanted[config.public_key] = std::move(peer);

@@ -15,6 +15,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
 #include "tools/lattice/commands.h"
+#include "tools/lattice/wg_metrics.h"
 #include "userspace/base/clock.h"
 #include "userspace/base/event_loop.h"
 #include "userspace/base/file.h"
@@ -34,6 +35,7 @@ namespace {
 
 constexpr size_t kMtu = 1420;
 constexpr size_t kMaxFileBytes = 1 << 20;
+constexpr char kMetricsHelp[] = "Where to serve Prometheus metrics; empty: nowhere.";
 
 struct WgOptions {
   std::string command;
@@ -41,6 +43,7 @@ struct WgOptions {
   size_t mtu = kMtu;
   uint16_t listen_port = 0;
   bool offload = true;
+  std::string metrics_addr;  // empty: none
 };
 
 class WgSession {
@@ -65,6 +68,7 @@ class WgSession {
   std::unique_ptr<EventLoop> loop_;
   std::unique_ptr<tunnel::TunInterface> interface_;
   std::unique_ptr<tunnel::UapiServer> uapi_;
+  std::unique_ptr<WgMetrics> metrics_;
   std::unique_ptr<tunnel::EndpointResolver> resolver_;
   std::map<wireguard::PublicKey, wireguard::HostPort> names_;  // of peers whose endpoint is a name
   absl::Status end_;
@@ -85,6 +89,9 @@ absl::Status WgSession::Make() {
                            }));
   interface_->OnRetry([this](const wireguard::PublicKey& peer) { LookUp(peer); });
   LATTICE_ASSIGN_OR_RETURN(uapi_, tunnel::UapiServer::Create(*loop_, options_.iface, interface_->tunnel()));
+  if (options_.metrics_addr.empty()) return absl::OkStatus();
+  LATTICE_ASSIGN_OR_RETURN(metrics_, WgMetrics::Serve(*loop_, options_.metrics_addr, *interface_));
+  Say(absl::StrCat("metrics on http://", metrics_->address(), "/metrics"));
   return absl::OkStatus();
 }
 
@@ -108,7 +115,7 @@ absl::Status WgSession::SetPeer(const wireguard::WgQuickPeer& peer) {
 void WgSession::LookUp(const wireguard::PublicKey& peer) {
   const auto name = names_.find(peer);
   if (name == names_.end()) return;
-  resolver_->Resolve(name->second, [this, peer](const absl::StatusOr<wireguard::Endpoint>& endpoint) {
+  resolver_->Resolve(name->second, [this, peer](const absl::StatusOr<Endpoint>& endpoint) {
     if (endpoint.ok()) {
       interface_->tunnel().SetEndpoint(peer, *endpoint).IgnoreError();  // removed meanwhile by wg(8)
       return;
@@ -210,6 +217,7 @@ ExitCode RunWgUp(const Words& words) {
   std::string& file = args.Positional("FILE", "Like /etc/wireguard/wg0.conf; the interface has its name.");
   std::string& iface = args.Text("iface", "", "NAME", "Interface to make, in place of the file's name.");
   bool& no_offload = args.Switch("no-offload", "Single packets only: no segmentation by the kernel.");
+  std::string& metrics_addr = args.Text("metrics-addr", "", "HOST:PORT", kMetricsHelp);
   args.Note(
       "Commands (PostUp and its like), DNS, routing tables but the main one and a default route are not\n"
       "done. While it runs, `wg show` and `wg set` work as with the kernel's WireGuard.");
@@ -225,7 +233,8 @@ ExitCode RunWgUp(const Words& words) {
                     .iface = iface.empty() ? NameOf(file) : iface,
                     .mtu = config->mtu.value_or(kMtu),
                     .listen_port = config->listen_port.value_or(0),
-                    .offload = !no_offload};
+                    .offload = !no_offload,
+                    .metrics_addr = metrics_addr};
   const std::string ready = absl::StrCat(options.iface, " is up with ", Plural(config->peers.size(), "peer"));
   WgSession session(std::move(options));
   absl::Status status = session.Make();
@@ -238,6 +247,7 @@ ExitCode RunWgRun(const Words& words) {
   Args args("lattice wg run", "Makes a WireGuard interface on our own engine, for ip(8) and wg(8) to set up.");
   std::string& iface = args.Positional("NAME", "Interface to make; it goes with the process.");
   bool& no_offload = args.Switch("no-offload", "Single packets only: no segmentation by the kernel.");
+  std::string& metrics_addr = args.Text("metrics-addr", "", "HOST:PORT", kMetricsHelp);
   args.Note("  lattice wg run wg0 &\n  wg setconf wg0 FILE; ip address add 10.42.0.2/32 dev wg0; ip link set wg0 up");
   if (const absl::Status parsed = args.Parse(words); !parsed.ok()) return Fail(parsed);
   if (args.help()) {
@@ -245,7 +255,7 @@ ExitCode RunWgRun(const Words& words) {
     return kOk;
   }
   if (const absl::Status root = CheckRoot(); !root.ok()) return Fail(root);
-  WgSession session({.command = args.command(), .iface = iface, .offload = !no_offload});
+  WgSession session({.command = args.command(), .iface = iface, .offload = !no_offload, .metrics_addr = metrics_addr});
   absl::Status status = session.Make();
   if (status.ok()) status = session.Run(absl::StrCat(iface, " is there"));
   return status.ok() ? kOk : Fail(status);

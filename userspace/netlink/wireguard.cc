@@ -45,7 +45,7 @@ absl::StatusOr<uint16_t> WireguardFamily() {
   return family;
 }
 
-void PutEndpoint(Request& request, const WireguardEndpoint& endpoint) {
+void PutEndpoint(Request& request, const Endpoint& endpoint) {
   if (endpoint.address.is_v4()) {
     sockaddr_in address{};
     address.sin_family = AF_INET;
@@ -57,6 +57,7 @@ void PutEndpoint(Request& request, const WireguardEndpoint& endpoint) {
   sockaddr_in6 address{};
   address.sin6_family = AF_INET6;
   address.sin6_port = htons(endpoint.port);
+  address.sin6_scope_id = endpoint.scope;
   std::memcpy(&address.sin6_addr, endpoint.address.bytes().data(), 16);
   request.Put(WGPEER_A_ENDPOINT, &address, sizeof(address));
 }
@@ -141,11 +142,7 @@ std::string WireguardRequest(const WireguardChange& change) {
       text += "remove=true\n";
       continue;
     }
-    if (peer.endpoint.has_value()) {
-      const std::string host = peer.endpoint->address.ToString();
-      absl::StrAppend(&text, "endpoint=", peer.endpoint->address.is_v4() ? host : absl::StrCat("[", host, "]"), ":",
-                      peer.endpoint->port, "\n");
-    }
+    if (peer.endpoint.has_value()) absl::StrAppend(&text, "endpoint=", peer.endpoint->ToString(), "\n");
     absl::StrAppend(&text, "persistent_keepalive_interval=", peer.keepalive_seconds, "\nreplace_allowed_ips=true\n");
     for (const IpPrefix& prefix : peer.allowed_ips) absl::StrAppend(&text, "allowed_ip=", prefix.ToString(), "\n");
   }

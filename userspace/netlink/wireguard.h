@@ -9,22 +9,16 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "userspace/base/endpoint.h"
 #include "userspace/base/ip.h"
 
 namespace lattice::netlink {
 
-struct WireguardEndpoint {
-  IpAddress address;
-  uint16_t port = 0;
-
-  bool operator==(const WireguardEndpoint&) const = default;
-};
-
 struct WireguardPeer {
   std::string public_key;
-  bool remove = false;                        // then the rest does not count
-  std::optional<WireguardEndpoint> endpoint;  // nothing: stays as it is
-  std::vector<IpPrefix> allowed_ips;          // in place of those before
+  bool remove = false;                // then the rest does not count
+  std::optional<Endpoint> endpoint;   // nothing: stays as it is
+  std::vector<IpPrefix> allowed_ips;  // in place of those before
   uint16_t keepalive_seconds = 0;
 
   bool operator==(const WireguardPeer&) const = default;

@@ -8,22 +8,13 @@
 #include <utility>
 #include <vector>
 
+#include "userspace/base/endpoint.h"
 #include "userspace/base/ip.h"
 #include "userspace/netstack/headers.h"
 
 namespace lattice::netstack {
 
 constexpr int64_t kMicrosecond = 1'000, kMillisecond = 1'000'000, kSecond = 1'000'000'000;
-
-struct Endpoint {
-  IpAddress address;
-  uint16_t port = 0;
-  auto operator<=>(const Endpoint&) const = default;
-  template <typename H>
-  friend H AbslHashValue(H h, const Endpoint& endpoint) {
-    return H::combine(std::move(h), endpoint.address.bytes(), endpoint.port);
-  }
-};
 
 struct FlowKey {
   IpAddress local, remote;

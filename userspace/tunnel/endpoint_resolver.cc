@@ -13,10 +13,10 @@
 
 namespace lattice::tunnel {
 
-absl::StatusOr<wireguard::Endpoint> ResolveEndpoint(const wireguard::HostPort& where) {
+absl::StatusOr<Endpoint> ResolveEndpoint(const wireguard::HostPort& where) {
   const addrinfo hints{.ai_flags = AI_ADDRCONFIG, .ai_socktype = SOCK_DGRAM};
   if (const auto address = IpAddress::Parse(where.host); address.ok()) {
-    return wireguard::Endpoint{*address, where.port};
+    return Endpoint{*address, where.port};
   }
   addrinfo* found = nullptr;
   const int error = getaddrinfo(where.host.c_str(), nullptr, &hints, &found);
@@ -25,7 +25,7 @@ absl::StatusOr<wireguard::Endpoint> ResolveEndpoint(const wireguard::HostPort& w
     return error == EAI_NONAME ? absl::NotFoundError(text) : absl::UnavailableError(text);
   }
   const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> list(found, freeaddrinfo);
-  wireguard::Endpoint endpoint{.port = where.port};
+  Endpoint endpoint{.port = where.port};
   if (list->ai_family == AF_INET) {
     sockaddr_in v4;
     memcpy(&v4, list->ai_addr, sizeof(v4));

@@ -7,19 +7,19 @@
 #include <memory>
 
 #include "absl/status/statusor.h"
+#include "userspace/base/endpoint.h"
 #include "userspace/base/event_loop.h"
-#include "userspace/wireguard/endpoint.h"
 #include "userspace/wireguard/wg_quick.h"
 
 namespace lattice::tunnel {
 
 // The first address the system prefers. NotFound: the name has none; Unavailable: nobody could tell. Blocks for names,
 // not for addresses. Any thread.
-absl::StatusOr<wireguard::Endpoint> ResolveEndpoint(const wireguard::HostPort& where);
+absl::StatusOr<Endpoint> ResolveEndpoint(const wireguard::HostPort& where);
 
 class EndpointResolver {
  public:
-  using Done = std::function<void(const absl::StatusOr<wireguard::Endpoint>&)>;
+  using Done = std::function<void(const absl::StatusOr<Endpoint>&)>;
 
   // `loop` must outlive it.
   explicit EndpointResolver(EventLoop& loop);

@@ -130,7 +130,10 @@ SendBatch& Tunnel::OpenBatch() {
 }
 
 void Tunnel::Send(absl::Span<const wireguard::Bytes> parts) {
-  if (device_ == nullptr) return;
+  if (device_ == nullptr) {
+    ++counters_.dropped_no_key;
+    return;
+  }
   if (batches_.size() >= kMaxBatches) {
     ++counters_.dropped_full;
     return;

@@ -49,7 +49,8 @@ struct TunnelOptions {
 class Tunnel : private wireguard::Output {
  public:
   struct Counters {
-    uint64_t dropped_full = 0;  // sealed while the socket was full, beyond what is held
+    uint64_t dropped_full = 0;    // sealed while the socket was full, beyond what is held
+    uint64_t dropped_no_key = 0;  // before there was a private key
   };
 
   // Opens the socket. `loop`, `clock` and `inside` must outlive it.

@@ -39,7 +39,7 @@ bool ParseKey(absl::string_view text, uint8_t* out) {
   return true;
 }
 
-bool ParseEndpoint(absl::string_view text, wireguard::Endpoint* endpoint) {
+bool ParseEndpoint(absl::string_view text, Endpoint* endpoint) {
   const size_t colon = text.rfind(':');
   if (colon == absl::string_view::npos || !ParseNumber(text.substr(colon + 1), &endpoint->port)) return false;
   absl::string_view host = text.substr(0, colon);

@@ -20,7 +20,7 @@ struct UapiPeer {
   bool update_only = false;
   bool replace_allowed_ips = false;
   std::optional<wireguard::PresharedKey> preshared_key;
-  std::optional<wireguard::Endpoint> endpoint;
+  std::optional<Endpoint> endpoint;
   std::optional<uint16_t> persistent_keepalive_s;
   std::vector<IpPrefix> allowed_ips;
 };

@@ -7,8 +7,8 @@
 #include <optional>
 
 #include "absl/types/span.h"
+#include "userspace/base/endpoint.h"
 #include "userspace/wireguard/crypto.h"
-#include "userspace/wireguard/endpoint.h"
 #include "userspace/wireguard/messages.h"
 #include "userspace/wireguard/random.h"
 

@@ -10,11 +10,11 @@
 #include <optional>
 
 #include "absl/time/time.h"
+#include "userspace/base/endpoint.h"
 #include "userspace/wireguard/aead.h"
 #include "userspace/wireguard/allowed_ips.h"
 #include "userspace/wireguard/constants.h"
 #include "userspace/wireguard/cookie.h"
-#include "userspace/wireguard/endpoint.h"
 #include "userspace/wireguard/noise.h"
 #include "userspace/wireguard/replay_window.h"
 #include "userspace/wireguard/staged_queue.h"

@@ -9,7 +9,7 @@
 #include <memory>
 
 #include "absl/types/span.h"
-#include "userspace/wireguard/endpoint.h"
+#include "userspace/base/endpoint.h"
 
 namespace lattice::wireguard {
 

@@ -73,22 +73,6 @@ absl::StatusOr<WgQuickAddress> ParseAddress(absl::string_view word) {
   return WgQuickAddress{.address = *address, .length = length};
 }
 
-absl::StatusOr<HostPort> ParseEndpoint(absl::string_view value) {
-  constexpr char kExpected[] = "HOST:PORT such as vpn.example.com:51820, 192.0.2.1:51820 or [2001:db8::1]:51820";
-  const auto colon = value.rfind(':');
-  if (colon == absl::string_view::npos) return Invalid(value, kExpected);
-  absl::string_view host = value.substr(0, colon);
-  const auto port = Number(value.substr(colon + 1), 1, 65535);
-  if (!port.ok()) return Invalid(value, kExpected);
-  if (absl::ConsumePrefix(&host, "[")) {
-    const auto address = absl::ConsumeSuffix(&host, "]") ? IpAddress::Parse(host) : absl::InvalidArgumentError("");
-    if (!address.ok() || !absl::StrContains(host, ':')) return Invalid(value, kExpected);
-  } else if (!IsHostName(host)) {
-    return Invalid(value, kExpected);
-  }
-  return HostPort{.host = std::string(host), .port = static_cast<uint16_t>(*port)};
-}
-
 class Parser {
  public:
   absl::StatusOr<WgQuickConfig> Parse(absl::string_view text) {
@@ -221,7 +205,7 @@ class Parser {
     } else if (key == "presharedkey") {
       LATTICE_ASSIGN_OR_RETURN(peer.preshared_key, PresharedKey::Parse(value));
     } else if (key == "endpoint") {
-      LATTICE_ASSIGN_OR_RETURN(peer.endpoint, ParseEndpoint(value));
+      LATTICE_ASSIGN_OR_RETURN(peer.endpoint, ParseHostPort(value));
     } else if (key == "persistentkeepalive") {
       if (absl::EqualsIgnoreCase(value, "off")) return absl::OkStatus();
       LATTICE_ASSIGN_OR_RETURN(const uint32_t seconds, Number(value, 0, 65535));
@@ -241,6 +225,22 @@ class Parser {
 };
 
 }  // namespace
+
+absl::StatusOr<HostPort> ParseHostPort(absl::string_view value) {
+  constexpr char kExpected[] = "HOST:PORT such as vpn.example.com:51820, 192.0.2.1:51820 or [2001:db8::1]:51820";
+  const auto colon = value.rfind(':');
+  if (colon == absl::string_view::npos) return Invalid(value, kExpected);
+  absl::string_view host = value.substr(0, colon);
+  const auto port = Number(value.substr(colon + 1), 1, 65535);
+  if (!port.ok()) return Invalid(value, kExpected);
+  if (absl::ConsumePrefix(&host, "[")) {
+    const auto address = absl::ConsumeSuffix(&host, "]") ? IpAddress::Parse(host) : absl::InvalidArgumentError("");
+    if (!address.ok() || !absl::StrContains(host, ':')) return Invalid(value, kExpected);
+  } else if (!IsHostName(host)) {
+    return Invalid(value, kExpected);
+  }
+  return HostPort{.host = std::string(host), .port = static_cast<uint16_t>(*port)};
+}
 
 absl::StatusOr<WgQuickConfig> ParseWgQuick(absl::string_view text) {
   return Parser().Parse(text);

@@ -23,6 +23,9 @@ struct HostPort {
   bool operator==(const HostPort&) const = default;
 };
 
+// InvalidArgument says what is expected.
+absl::StatusOr<HostPort> ParseHostPort(absl::string_view text);
+
 struct WgQuickAddress {
   IpAddress address;
   int length = 0;  // of the prefix on the link

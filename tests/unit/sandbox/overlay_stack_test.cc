@@ -38,8 +38,7 @@ class Host : public netstack::Application {
   void Join(const Host& other) {
     ASSERT_TRUE(overlay->tunnel()
                     .SetPeer({.public_key = other.overlay->tunnel().device()->public_key(),
-                              .endpoint = wireguard::Endpoint{IpAddress::FromV4({127, 0, 0, 1}),
-                                                              other.overlay->tunnel().port()},
+                              .endpoint = Endpoint{IpAddress::FromV4({127, 0, 0, 1}), other.overlay->tunnel().port()},
                               .allowed_ips = {IpPrefix(Overlay(other.number_), 32)}})
                     .ok());
   }
