@@ -72,6 +72,7 @@ class Setup {
  public:
   // `far_engine`: argv of what makes the far interface.
   explicit Setup(std::vector<std::string> far_engine);
+  ~Setup();
 
   // A program in the pod, on the path by `port`: of the far end itself, or of a relay on the pod's loopback.
   Measured Run(const std::string& program, const std::string& command, std::vector<std::string> numbers,
@@ -129,6 +130,13 @@ void Setup::JoinPod(const std::string& device) {
   const absl::Status up =
       pod_->Ip(absl::StrCat("addr add ", kPod, "/24 dev ", device, "\nlink set ", device, " mtu 1420 up"));
   CHECK(up.ok()) << up;
+}
+
+Setup::~Setup() {
+  // Killed, an engine leaves its control socket.
+  engine_ = nullptr;
+  for (const char* end : {"f", "p"})
+    unlink(absl::StrCat("/var/run/wireguard/lat-t-", getpid(), "-", end, ".sock").c_str());
 }
 
 Measured Setup::Run(const std::string& program, const std::string& command, std::vector<std::string> numbers,

@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/ascii.h"
@@ -81,6 +82,16 @@ class WgTest : public ::testing::Test {
     ASSERT_TRUE(joined.ok()) << joined;
   }
 
+  void TearDown() override {
+    for (End* end : {&a_, &b_}) RemoveSocket(*end, std::exchange(end->process, nullptr));
+  }
+
+  // A process that is killed leaves its socket, and wg(8) removes that when it meets it: then it may be the next one's.
+  static void RemoveSocket(const End& end, std::unique_ptr<ChildProcess> process) {
+    process = nullptr;
+    unlink(absl::StrCat(kSockets, end.device, ".sock").c_str());
+  }
+
   // A wg-quick file; `wg setconf` takes no address.
   std::string Config(const End& end, const End& other, bool address) const {
     return absl::StrCat("[Interface]\nPrivateKey = ", end.private_key, "\nListenPort = 51820\n",
@@ -97,9 +108,6 @@ class WgTest : public ::testing::Test {
   }
 
   void Start(End& end, const End& other, Engine engine) {
-    // Of a test before, whose process was killed. wg(8) removes the socket of a dead process when it meets one, and
-    // may meet the new one then.
-    unlink(absl::StrCat(kSockets, end.device, ".sock").c_str());
     std::vector<std::string> argv = {"wireguard-go", "--foreground", end.device};
     if (engine != Engine::kWireguardGo) argv = {BinaryPath("lattice"), "wg", "up", ConfigFile(end, other, true)};
     if (engine == Engine::kOursSingle) argv.push_back("--no-offload");

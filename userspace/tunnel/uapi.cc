@@ -194,7 +194,7 @@ std::string AnswerUapi(absl::string_view request, Tunnel& tunnel) {
   const auto change = ParseUapiChange(request);
   const absl::Status status = change.ok() ? ApplyUapiChange(*change, tunnel) : change.status();
   if (!status.ok()) LOG(WARNING) << "configuration refused: " << status.message();
-  const int error = status.ok() ? 0 : absl::IsFailedPrecondition(status) ? EADDRINUSE : EINVAL;
+  const int error = status.ok() ? 0 : absl::IsAlreadyExists(status) ? EADDRINUSE : EINVAL;
   return absl::StrCat("errno=", error, "\n\n");
 }
 

@@ -67,6 +67,10 @@ absl::Status UdpSocket::Configure(const Options& options) {
   sockaddr_storage address;
   socklen_t length = ToSocketAddress({options.address, options.port}, &address);
   if (bind(fd, reinterpret_cast<const sockaddr*>(&address), length) != 0) {
+    if (errno == EADDRINUSE) {
+      return absl::AlreadyExistsError(absl::StrCat(
+          "UDP port ", options.port, " is in use: take another listen port, or ", "end who has it (ss -lunp tells)"));
+    }
     return ErrnoStatus(errno, absl::StrCat("while binding UDP ", Endpoint{options.address, options.port}.ToString()));
   }
   if (getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) != 0) {

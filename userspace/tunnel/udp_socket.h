@@ -59,7 +59,7 @@ class UdpSocket {
   static constexpr size_t kMaxSegments = 44;
   static constexpr size_t kMaxBytes = 65507 - 20;
 
-  // AddressInUse is FailedPrecondition, with the port's name.
+  // AlreadyExists: the port is in use.
   static absl::StatusOr<std::unique_ptr<UdpSocket>> Open(const Options& options);
 
   absl::Status SetMark(uint32_t mark);  // SO_MARK of what is sent

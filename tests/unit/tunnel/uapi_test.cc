@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cerrno>
+
 #include "absl/strings/str_cat.h"
 #include "userspace/base/clock.h"
 
@@ -101,7 +103,7 @@ TEST_F(UapiTest, APortInUseIsAnErrorAndTheOldOneStays) {
   const auto taken = UdpSocket::Open({});
   ASSERT_TRUE(taken.ok());
   const uint16_t before = tunnel_->port();
-  EXPECT_NE(Set(absl::StrCat("listen_port=", (*taken)->port(), "\n")), "errno=0\n\n");
+  EXPECT_EQ(Set(absl::StrCat("listen_port=", (*taken)->port(), "\n")), absl::StrCat("errno=", EADDRINUSE, "\n\n"));
   EXPECT_EQ(tunnel_->port(), before);
 }
 
