@@ -120,6 +120,7 @@ Suspension::Suspension(Suspended& all, MHD_Connection* connection, std::function
     : all_(all), connection_(connection), on_cut_(std::move(on_cut)), fd_(ConnectionFd(connection)) {}
 
 bool Suspension::Begin() {
+  if (all_.ending) return false;
   const absl::Status watched = all_.loop.AddFd(fd_, EPOLLRDHUP, [this](uint32_t) { Cut(); });
   if (!watched.ok()) {
     LOG(WARNING) << "an HTTP connection is ended: " << watched;

@@ -26,6 +26,7 @@ struct Suspended {
   EventLoop& loop;
   std::function<void()> kick;  // makes the loop run the library soon
   std::set<Suspension*> now;
+  bool ending = false;  // the server: none may begin, for the library aborts when it is stopped with one
 };
 
 // A connection the library does not look at, so its end is watched here.
@@ -37,7 +38,7 @@ class Suspension {
   Suspension(const Suspension&) = delete;
   Suspension& operator=(const Suspension&) = delete;
 
-  // False when it can't be watched; then it is not suspended.
+  // False when it can't be watched, or the server ends; then it is not suspended.
   bool Begin();
   // The library goes on with it in its next run. Nothing if it is not suspended.
   void End();

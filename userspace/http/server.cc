@@ -129,7 +129,7 @@ class Server::Impl {
   const ServerOptions options_;
   const Listener listener_;
   std::map<std::string, Methods> routes_;  // by path
-  Suspended suspended_{loop_, [this] { Kick(); }, {}};
+  Suspended suspended_{.loop = loop_, .kick = [this] { Kick(); }, .now = {}};
   MHD_Daemon* daemon_ = nullptr;
   int epoll_fd_ = -1;  // the library's
   absl::optional<EventLoop::TimerId> run_timer_;
@@ -161,7 +161,9 @@ absl::Status Server::Impl::Start() {
 Server::Impl::~Impl() {
   if (daemon_ == nullptr) return;
   loop_.RemoveFd(epoll_fd_);
-  // The library aborts when it is stopped with suspended connections.
+  // The library aborts when it is stopped with suspended connections. Those that are must run once more, and in that
+  // run requests may come that would begin others.
+  suspended_.ending = true;
   const std::set<Suspension*> suspended = suspended_.now;
   for (Suspension* suspension : suspended) suspension->Cut();
   MHD_run(daemon_);

@@ -126,6 +126,31 @@ TEST(LateAnswer, IsForgottenWithTheServer) {
   EXPECT_EQ(client.ReadUntil(), "");
 }
 
+// The server reads it in its last run, when nothing may be waited for any more.
+TEST(LateAnswer, OfARequestThatComesAtTheEndIsNotWaitedFor) {
+  class Silent : public StreamSource {
+    Next Read(std::string*) override { return Next::kWait; }
+  };
+  for (const char* path : {"/later", "/silent"}) {
+    Pending pending;
+    ServerThread server(kAnyPort, [&](Server& s) {
+      pending.Add(s);
+      s.Handle("GET", "/now", [](const Request&) { return Response::Text("now"); });
+      s.Handle("GET", "/silent", [](const Request&) { return Response::Stream(kText, std::make_shared<Silent>()); });
+    });
+    RawClient client(server.address());
+    ASSERT_TRUE(client.Send("GET /now HTTP/1.1\r\nHost: x\r\n\r\n"));
+    EXPECT_THAT(client.ReadUntil("now"), HasSubstr("200 OK"));
+    server.OnLoop([&] {
+      EXPECT_TRUE(client.Send(absl::StrCat("GET ", path, " HTTP/1.1\r\nHost: x\r\n\r\n")));
+      server.loop().Stop();
+    });
+    server.Stop();
+    EXPECT_EQ(pending.count(), 0u);
+    client.ReadUntil();
+  }
+}
+
 TEST(HttpPath, TheWholeGoesBeforeTheLongestBeginning) {
   ServerThread server(kAnyPort, [](Server& s) {
     for (const char* path : {"/a", "/a/*", "/a/b/*", "/a/b/c", "/*"}) {
