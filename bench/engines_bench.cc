@@ -49,6 +49,7 @@ using lattice::testing::NetNamespace;
 using lattice::testing::RunCommand;
 
 constexpr uint16_t kPort = 7000;
+constexpr uint16_t kFarPort = 51820;
 constexpr char kFar[] = "10.42.0.2";
 constexpr char kPod[] = "10.42.0.1";
 constexpr absl::Duration kPatience = absl::Seconds(120);
@@ -80,10 +81,13 @@ class Setup {
   NetNamespace& pod() { return *pod_; }
   pid_t far_pid() const { return engine_->pid(); }
   // Makes the interface `device` in the pod the far end's peer.
-  void JoinPod(const std::string& device);
+  void JoinPod(const std::string& device, const PathRelay* relay);
 
  private:
-  static constexpr uint16_t kFarPort = 51820;
+  // Of the far end as the pod sees it: itself, or a relay on the pod's loopback.
+  static std::string FarEndpoint(const PathRelay* relay) {
+    return relay == nullptr ? absl::StrCat("192.0.2.2:", kFarPort) : absl::StrCat("127.0.0.1:", relay->port());
+  }
   std::unique_ptr<NetNamespace> pod_, far_;
   std::string pod_key_, far_key_;
   lattice::testing::TempDir dir_;
@@ -118,12 +122,12 @@ Setup::Setup(std::vector<std::string> far_engine) {
   server_ = std::make_unique<TrafficServer>(*far_, lattice::testing::SocketAddress("0.0.0.0", kPort));
 }
 
-void Setup::JoinPod(const std::string& device) {
+void Setup::JoinPod(const std::string& device, const PathRelay* relay) {
   const std::string config = absl::StrCat(dir_.path(), "/tun.conf");
   CHECK(WriteFileAtomically(config,
                             absl::StrCat("[Interface]\nPrivateKey = ", pod_key_,
                                          "\n[Peer]\nPublicKey = ", Output({"wg", "pubkey"}, far_key_),
-                                         "\nAllowedIPs = ", kFar, "/32\nEndpoint = 192.0.2.2:", kFarPort, "\n"),
+                                         "\nAllowedIPs = ", kFar, "/32\nEndpoint = ", FarEndpoint(relay), "\n"),
                             0600)
             .ok());
   CHECK(lattice::testing::WaitUntil([&] { return RunCommand({"wg", "setconf", device, config}).ok(); }));
@@ -141,13 +145,11 @@ Setup::~Setup() {
 
 Measured Setup::Run(const std::string& program, const std::string& command, std::vector<std::string> numbers,
                     const PathRelay* relay) {
-  const std::string endpoint =
-      relay == nullptr ? absl::StrCat("192.0.2.2:", kFarPort) : absl::StrCat("127.0.0.1:", relay->port());
   const std::string config = absl::StrCat(dir_.path(), "/pod.conf");
   CHECK(WriteFileAtomically(config,
                             absl::StrCat("address=", kPod, "\nprivate_key=", Hex(pod_key_),
                                          "\npublic_key=", Hex(Output({"wg", "pubkey"}, far_key_)),
-                                         "\nendpoint=", endpoint, "\nallowed_ip=0.0.0.0/0\n"),
+                                         "\nendpoint=", FarEndpoint(relay), "\nallowed_ip=0.0.0.0/0\n"),
                             0600)
             .ok());
   // Nobody's: the program is to need no privilege. It reads its file and nothing else.
@@ -252,28 +254,6 @@ void BetweenOurs() {
   const Pair connects = Compare(setup, "connects", {"6400", "32"});
   Figure("connections a second, 32 clients, our engine at the far end / Go reference",
          1 / connects.Ratio([](const Measured& run) { return run.at("seconds"); }), 1.8, 2.5, false);
-
-  struct Path {
-    const char* name;
-    absl::Duration rtt;
-    double loss;
-    uint64_t bytes;
-    double bar, aim;
-  };
-  for (const Path& path :
-       {Path{"upload at 10 ms RTT, 1 % loss (Mbit/s)", absl::Milliseconds(10), 0.01, 200'000'000, 100, 250},
-        Path{"upload at 50 ms RTT, no loss (Mbit/s)", absl::Milliseconds(50), 0, 400'000'000, 400, 600}}) {
-    std::vector<double> rates;
-    for (uint64_t round = 0; round < FLAGS_rounds; ++round) {
-      const PathRelay relay(setup.pod(), {.target = {*IpAddress::Parse("192.0.2.2"), 51820},
-                                          .one_way = path.rtt / 2,
-                                          .loss = path.loss,
-                                          .seed = round + 1});
-      const Measured run = setup.Run(BinaryPath("bench/engine_peer"), "upload", {absl::StrCat(path.bytes)}, &relay);
-      rates.push_back(Mbit(path.bytes, run.at("seconds")));
-    }
-    Figure(path.name, Median(rates), path.bar, path.aim, false);
-  }
 }
 
 // utime and stime of a process (proc(5)).
@@ -292,17 +272,31 @@ struct Tun {
   double cpu = 0;  // of both processes
 };
 
-Tun KernelTcpOver(const std::vector<std::string>& engine) {
+struct Path {
+  absl::Duration rtt;
+  double loss = 0;
+};
+
+std::unique_ptr<PathRelay> RelayFor(Setup& setup, const Path& path, uint64_t seed) {
+  return std::make_unique<PathRelay>(setup.pod(),
+                                     PathRelay::Options{.target = {*IpAddress::Parse("192.0.2.2"), kFarPort},
+                                                        .one_way = path.rtt / 2,
+                                                        .loss = path.loss,
+                                                        .seed = seed});
+}
+
+Tun KernelTcpOver(const std::vector<std::string>& engine, uint64_t bytes, const Path* path = nullptr,
+                  uint64_t seed = 0) {
   Setup setup(engine);
+  const std::unique_ptr<PathRelay> relay = path == nullptr ? nullptr : RelayFor(setup, *path, seed);
   const std::string device = absl::StrCat("lat-t-", getpid(), "-p");
   std::vector<std::string> argv = engine;
   argv.push_back(device);
   auto pod = ChildProcess::Start({.argv = argv, .netns = setup.pod().path()});
   CHECK(pod.ok()) << pod.status();
-  setup.JoinPod(device);
+  setup.JoinPod(device, relay.get());
   auto fd = ConnectTcp(setup.pod(), lattice::testing::SocketAddress(kFar, kPort), absl::Seconds(20));
   CHECK(fd.ok()) << fd.status();
-  const uint64_t bytes = FLAGS_megabytes * 1'000'000;
   const double cpu = CpuSeconds((*pod)->pid()) + CpuSeconds(setup.far_pid());
   const absl::Time start = absl::Now();
   const uint8_t kind = TrafficServer::kSink;
@@ -320,10 +314,11 @@ Tun KernelTcpOver(const std::vector<std::string>& engine) {
 }
 
 void OnTunDevices() {
+  const uint64_t bytes = FLAGS_megabytes * 1'000'000;
   std::vector<double> rate, cpu;
   for (uint64_t round = 0; round < FLAGS_rounds; ++round) {
-    const Tun ours = KernelTcpOver({BinaryPath("lattice"), "wg", "run"});
-    const Tun go = KernelTcpOver({"wireguard-go", "--foreground"});
+    const Tun ours = KernelTcpOver({BinaryPath("lattice"), "wg", "run"}, bytes);
+    const Tun go = KernelTcpOver({"wireguard-go", "--foreground"}, bytes);
     std::fprintf(stderr, "# kernel TCP over lattice wg: %.0f Mbit/s, %.2f CPU-s; over wireguard-go: %.0f, %.2f\n",
                  ours.mbit, ours.cpu, go.mbit, go.cpu);
     rate.push_back(ours.mbit / go.mbit);
@@ -333,10 +328,43 @@ void OnTunDevices() {
   Figure("kernel TCP on TUN devices, CPU a bit / wireguard-go", Median(cpu), 0.5, 0.25, true);
 }
 
+// Our stack, and Linux's on our TUN device, over the same path.
+void OnPaths() {
+  struct Case {
+    const char* name;
+    Path path;
+    uint64_t ours_bytes, linux_bytes;
+    double bar, aim;
+  };
+  const std::vector<std::string> engine = {BinaryPath("lattice"), "wg", "run"};
+  for (const Case& one :
+       {Case{"upload at 10 ms RTT, 1 % loss", {absl::Milliseconds(10), 0.01}, 200'000'000, 20'000'000, 100, 250},
+        Case{"upload at 50 ms RTT, no loss", {absl::Milliseconds(50), 0}, 400'000'000, 400'000'000, 400, 600}}) {
+    std::vector<double> rates, ratios;
+    for (uint64_t round = 1; round <= FLAGS_rounds; ++round) {
+      double rate = 0;
+      {
+        Setup setup(engine);
+        const std::unique_ptr<PathRelay> relay = RelayFor(setup, one.path, round);
+        const std::string number = absl::StrCat(one.ours_bytes);
+        rate = Mbit(one.ours_bytes,
+                    setup.Run(BinaryPath("bench/engine_peer"), "upload", {number}, relay.get()).at("seconds"));
+      }
+      const Tun kernel = KernelTcpOver(engine, one.linux_bytes, &one.path, round);
+      std::fprintf(stderr, "# %s: ours %.0f Mbit/s, Linux TCP %.0f\n", one.name, rate, kernel.mbit);
+      rates.push_back(rate);
+      ratios.push_back(rate / kernel.mbit);
+    }
+    Figure(absl::StrCat(one.name, " (Mbit/s)"), Median(rates), one.bar, one.aim, false);
+    Figure(absl::StrCat(one.name, " / Linux TCP"), Median(ratios), 0.8, 1, false);
+  }
+}
+
 int Main() {
   AgainstReference();
   OnTunDevices();
   BetweenOurs();
+  OnPaths();
   return g_all_met ? 0 : 1;
 }
 
