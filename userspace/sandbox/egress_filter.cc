@@ -15,7 +15,13 @@ flow::Reason ReasonOf(const policy::Decision& decision) {
 
 Verdict EgressFilter::Judge(lat_direction direction, const IpAddress& remote, uint8_t protocol,
                             std::optional<uint16_t> port) const {
-  if (generation_ == 0 || closed_) return {.reason = flow::FromKernelReason(LAT_REASON_NO_POLICY)};
+  if (closed_) return {.reason = flow::FromKernelReason(LAT_REASON_NO_POLICY)};
+  return JudgeLive(direction, remote, protocol, port);
+}
+
+Verdict EgressFilter::JudgeLive(lat_direction direction, const IpAddress& remote, uint8_t protocol,
+                                std::optional<uint16_t> port) const {
+  if (generation_ == 0) return {.reason = flow::FromKernelReason(LAT_REASON_NO_POLICY)};
   const policy::Decision decision = policy::Judge(rules_, direction, remote, protocol, port);
   Verdict verdict{.allow = decision.allow, .reason = ReasonOf(decision)};
   if (decision.rule.has_value()) {

@@ -32,6 +32,9 @@ class EgressFilter {
  public:
   // `remote`, `port`: of policy::Judge().
   Verdict Judge(lat_direction direction, const IpAddress& remote, uint8_t protocol, std::optional<uint16_t> port) const;
+  // As Judge(), also while closed: of a flow that is there.
+  Verdict JudgeLive(lat_direction direction, const IpAddress& remote, uint8_t protocol,
+                    std::optional<uint16_t> port) const;
 
   // Calls OnChange() after it is in force.
   void Replace(policy::RuleSet rules);

@@ -12,16 +12,21 @@
 
 #include <lattice/abi.h>
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <tuple>
+#include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/time/time.h"
 #include "userspace/base/clock.h"
 #include "userspace/base/endpoint.h"
 #include "userspace/base/event_loop.h"
+#include "userspace/flow/from_kernel.h"
 #include "userspace/flow/record.h"
+#include "userspace/netstack/linked_queue.h"
 #include "userspace/sandbox/egress_filter.h"
 #include "userspace/sandbox/record_writer.h"
 
@@ -61,9 +66,12 @@ class FlowLog {
   struct Options {
     std::string agent_id;
     std::string iface;  // "wg0" in the records
-    // Of flows that go on. Zero: none.
+    // Ours on the overlay: a record's, where the facts have no local address yet.
+    std::vector<IpAddress> addresses;
+    // Of flows that go on and moved bytes since. Zero: none.
     absl::Duration update_every = absl::Minutes(1);
-    // Denied attempts of one remote, port, protocol and host within it are one record with their number.
+    // Denied attempts of one client (trace id), remote, judged port, protocol, host and reason within it are one record
+    // with their number; the first is told at once.
     absl::Duration denied_every = absl::Seconds(1);
     size_t max_denied = 4096;  // different ones within that time; beyond: a loss record of kStageDeniedTable
   };
@@ -84,15 +92,70 @@ class FlowLog {
   // The filter has changed: a policy record, and Revoke() for each flow it does not allow.
   void PolicyChanged();
 
-  size_t live() const;
+  // Writes what is due by the clock: updates, and the numbers of denied attempts. A timer of its own calls it.
+  void RunDue();
+
+  size_t live() const { return flows_.size(); }
   struct Counters {
+    // Failed() is a start, an end and a failure; `denied` are attempts, not records.
     uint64_t started = 0, ended = 0, denied = 0, failed = 0, revoked = 0;
     uint64_t bytes_out = 0, bytes_in = 0;  // of flows that ended
   };
   const Counters& counters() const { return counters_; }
 
  private:
-  // The implementer's.
+  struct Flow {
+    FlowId id = 0;
+    FlowFacts facts;
+    Verdict verdict;
+    uint32_t generation = 0;  // of the verdict
+    int64_t start_ns = 0;
+    LiveFlow* owner = nullptr;
+    int64_t update_ns = 0;    // when the next is due
+    uint64_t told_bytes = 0;  // in and out, by the record before
+    netstack::QueueHook<Flow> hook;
+  };
+  // Attempts that are one.
+  using DeniedKey =
+      std::tuple<lat_direction, uint8_t, std::array<uint8_t, 16>, uint16_t, flow::Reason, std::string, std::string>;
+  struct DeniedAttempts {
+    DeniedKey key;
+    FlowFacts facts;  // of the first
+    Verdict verdict;  // of the newest, as is the generation
+    uint32_t generation = 0;
+    int64_t first_ns = 0, newest_ns = 0;
+    int64_t due_ns = 0;
+    uint64_t untold = 0;
+    netstack::QueueHook<DeniedAttempts> hook;
+  };
+
+  flow::FlowRecord Record(flow::Event event, const FlowFacts& facts, const Verdict& verdict, uint32_t generation,
+                          int64_t start_ns, int64_t now_ns) const;
+  flow::FlowRecord RecordOf(const Flow& flow, flow::Event event, int64_t now_ns) const;
+  void Finish(Flow& flow, flow::EndReason end_reason, flow::Reason reason);
+  void Update(Flow& flow, int64_t now_ns);
+  void TellDenied(DeniedAttempts& attempts, int64_t now_ns);
+  void TellUntold();
+  void WakeAt(int64_t due_ns);
+
+  EventLoop& loop_;
+  const Clock& clock_;
+  const EgressFilter& filter_;
+  RecordWriter& writer_;
+  const Options options_;
+  flow::Context context_;
+  FlowId last_id_ = 0;
+  absl::flat_hash_map<FlowId, std::unique_ptr<Flow>> flows_;
+  absl::flat_hash_map<DeniedKey, std::unique_ptr<DeniedAttempts>> denied_;
+  // Each in the order of what is due, since all wait equally long.
+  netstack::LinkedQueue<Flow, &Flow::hook> updates_;
+  netstack::LinkedQueue<DeniedAttempts, &DeniedAttempts::hook> denied_due_;
+  uint64_t untold_ = 0;  // denied attempts beyond max_denied
+  absl::Time untold_from_;
+  int64_t untold_due_ns_ = 0;
+  int64_t wake_ns_ = INT64_MAX;  // when the timer comes up
+  EventLoop::TimerId timer_ = 0;
+  Counters counters_;
 };
 
 }  // namespace lattice::sandbox
