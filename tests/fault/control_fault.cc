@@ -19,7 +19,12 @@ using ::testing::IsEmpty;
 
 struct RawNats::Impl {
   natsConnection* connection = nullptr;
-  ~Impl() { natsConnection_Destroy(connection); }
+  std::vector<natsSubscription*> subscriptions;
+  ~Impl() {
+    natsConnection_Close(connection);  // first: userspace/nats/link.h says why
+    for (natsSubscription* subscription : subscriptions) natsSubscription_Destroy(subscription);
+    natsConnection_Destroy(connection);
+  }
 };
 
 RawNats::RawNats(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -80,12 +85,13 @@ bool RawNats::IsCut(absl::Duration wait) const {
 bool RawNats::Hears(const std::string& subject, absl::Duration wait, const std::function<void()>& work) {
   natsSubscription* subscription = nullptr;
   if (natsConnection_SubscribeSync(&subscription, impl_->connection, subject.c_str()) != NATS_OK) return false;
+  impl_->subscriptions.push_back(subscription);
   natsConnection_FlushTimeout(impl_->connection, 5000);
   work();
   natsMsg* message = nullptr;
   const bool heard = natsSubscription_NextMsg(&message, subscription, absl::ToInt64Milliseconds(wait)) == NATS_OK;
   natsMsg_Destroy(message);
-  natsSubscription_Destroy(subscription);
+  natsSubscription_Unsubscribe(subscription);
   return heard;
 }
 

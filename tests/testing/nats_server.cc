@@ -124,6 +124,7 @@ struct NatsSubscriber::Impl {
   natsConnection* connection = nullptr;
   natsSubscription* subscription = nullptr;
   ~Impl() {
+    natsConnection_Close(connection);  // first: userspace/nats/link.h says why
     natsSubscription_Destroy(subscription);
     natsConnection_Destroy(connection);
   }

@@ -1,13 +1,17 @@
 // Theory of operation.
 //
-// A Lane is a JetStream context on one Session together with the acknowledgements it waits for. After any error it is
-// dropped, with all acknowledgements still to come, so that those of an earlier try are never taken for those of a
-// later one; Begin() opens the next.
+// A Lane is a JetStream context on one Session together with the messages whose acknowledgements it waits for. After
+// any error these are forgotten, and what still comes for one of them is nothing to the next try, which Begin() opens.
+//
+// The context stays as long as its session, and closes it before it goes: libnats 3.4.1 reads acknowledgements into the
+// context's subscription without holding on to it, so that one destroyed while they come is used after it was freed.
 //
 // An OK of js_PublishMsgAsync() proves nothing, and without MaxWait the library never tells of a message that got
 // lost: each has one. What the stream stores has growing sequence numbers; so the newest message of a batch that is
 // still there proves all before it, and a number that is not above those before it proves that the stream lost
 // something or is another one.
+//
+// One file: what Flush() promises can be seen only in the publisher, the lane and its acknowledgements together.
 #include "userspace/nats/jetstream_publisher.h"
 
 #include <nats/nats.h>
@@ -17,6 +21,7 @@
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
@@ -78,39 +83,49 @@ class JetStreamPublisher::Acks {
 
   // The library's callback, on one of its threads.
   static void OnAck(jsCtx*, natsMsg* message, jsPubAck* ack, jsPubAckErr* error, void* closure) {
-    const MsgPtr owned(message);
-    if (const auto acks = Closures<Acks>::Get().Find(closure)) acks->Take(message, ack, error);
+    MsgPtr owned(message);
+    if (const auto acks = Closures<Acks>::Get().Find(closure)) acks->Take(std::move(owned), ack, error);
   }
 
-  // Nobody waits for the rest any more; a callback may be on its way.
-  void Abandon() ABSL_LOCKS_EXCLUDED(mutex_) {
+  // As if nothing had been sent. Answers may be on their way.
+  void Reset() ABSL_LOCKS_EXCLUDED(mutex_) {
     absl::MutexLock lock(&mutex_);
-    abandoned_ = true;
-    counters_->in_flight.fetch_sub(static_cast<int64_t>(std::exchange(pending_, 0)), std::memory_order_relaxed);
+    counters_->in_flight.fetch_sub(static_cast<int64_t>(pending_.size()), std::memory_order_relaxed);
+    pending_.clear();
+    error_ = absl::OkStatus();
+    floor_ = 0;
+    highest_ = 0;
+    refused_.clear();
   }
 
-  void Sent() ABSL_LOCKS_EXCLUDED(mutex_) {
+  // Publishes `*message` and waits for its answer; takes it but on an error.
+  natsStatus Send(jsCtx* context, natsMsg** message, jsPubOptions* options) ABSL_LOCKS_EXCLUDED(mutex_) {
+    const natsMsg* const sent = *message;
+    {
+      absl::MutexLock lock(&mutex_);
+      sending_ = sent;
+      pending_.insert(sent);
+      counters_->in_flight.fetch_add(1, std::memory_order_relaxed);
+    }
+    const natsStatus status = js_PublishMsgAsync(context, message, options);
     absl::MutexLock lock(&mutex_);
-    ++pending_;
-    counters_->in_flight.fetch_add(1, std::memory_order_relaxed);
-  }
-  // js_PublishMsgAsync() failed: nothing will come.
-  void NotSent() ABSL_LOCKS_EXCLUDED(mutex_) {
-    absl::MutexLock lock(&mutex_);
-    Done();
+    sending_ = nullptr;
+    answered_ = nullptr;
+    if (status != NATS_OK) Done(sent);  // nothing will come
+    return status;
   }
   // Until at most `at_most` are without an answer. DeadlineExceeded after `timeout`; Unavailable: one failed.
   absl::Status Await(size_t at_most, absl::Duration timeout) ABSL_LOCKS_EXCLUDED(mutex_) {
-    const auto ready = [&]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return pending_ <= at_most || !error_.ok(); };
+    const auto ready = [&]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return pending_.size() <= at_most || !error_.ok(); };
     absl::MutexLock lock(&mutex_);
     const bool done = mutex_.AwaitWithTimeout(absl::Condition(&ready), timeout);
     LATTICE_RETURN_IF_ERROR(error_);
     if (done) return absl::OkStatus();
-    return absl::DeadlineExceededError(absl::StrCat(pending_, " messages are not acknowledged yet"));
+    return absl::DeadlineExceededError(absl::StrCat(pending_.size(), " messages are not acknowledged yet"));
   }
   size_t pending() const ABSL_LOCKS_EXCLUDED(mutex_) {
     absl::MutexLock lock(&mutex_);
-    return pending_;
+    return pending_.size();
   }
 
   // All is acknowledged: what comes later must have larger sequence numbers. False: nothing was stored.
@@ -135,22 +150,24 @@ class JetStreamPublisher::Acks {
   }
 
  private:
-  void Done() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    --pending_;
+  // False: it was sent before a Reset().
+  bool Done(const natsMsg* message) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (pending_.erase(message) == 0) return false;
     counters_->in_flight.fetch_sub(1, std::memory_order_relaxed);
+    return true;
   }
 
-  void Take(natsMsg* message, const jsPubAck* ack, const jsPubAckErr* error) ABSL_LOCKS_EXCLUDED(mutex_) {
+  void Take(MsgPtr message, const jsPubAck* ack, const jsPubAckErr* error) ABSL_LOCKS_EXCLUDED(mutex_) {
     const char* id = nullptr;
-    if (natsMsgHeader_Get(message, kMsgIdHeader, &id) != NATS_OK) id = "";
+    if (natsMsgHeader_Get(message.get(), kMsgIdHeader, &id) != NATS_OK) id = "";
     absl::MutexLock lock(&mutex_);
-    if (abandoned_) return;
-    Done();
+    if (!Done(message.get())) return;
     if (ack != nullptr) {
       TakeAck(*ack, id);
     } else {
       TakeError(*error, id);
     }
+    if (message.get() == sending_) answered_ = std::move(message);
   }
 
   void TakeAck(const jsPubAck& ack, const char* id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
@@ -189,8 +206,12 @@ class JetStreamPublisher::Acks {
   const std::string stream_;
   const std::shared_ptr<JetStreamCounters> counters_;
   mutable absl::Mutex mutex_;
-  size_t pending_ ABSL_GUARDED_BY(mutex_) = 0;
-  bool abandoned_ ABSL_GUARDED_BY(mutex_) = false;
+  // Each is the library's until its answer, so that no other has the same address.
+  absl::flat_hash_set<const natsMsg*> pending_ ABSL_GUARDED_BY(mutex_);
+  // The library may time a message out, or even have its acknowledgement, while js_PublishMsgAsync() still reads it:
+  // that one stays until the call is over.
+  const natsMsg* sending_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  MsgPtr answered_ ABSL_GUARDED_BY(mutex_);
   absl::Status error_ ABSL_GUARDED_BY(mutex_);
   uint64_t floor_ ABSL_GUARDED_BY(mutex_) = 0;    // every new message has a larger number
   uint64_t highest_ ABSL_GUARDED_BY(mutex_) = 0;  // acknowledged since Settle()
@@ -200,18 +221,17 @@ class JetStreamPublisher::Acks {
 
 class JetStreamPublisher::Lane {
  public:
-  Lane(std::shared_ptr<Session> session, std::string token, std::shared_ptr<Acks> acks)
-      : session_(std::move(session)),
-        token_(std::move(token)),
-        acks_(std::move(acks)),
-        number_(Closures<Acks>::Get().Register(acks_)) {}
+  Lane(std::shared_ptr<Session> session, std::shared_ptr<Acks> acks)
+      : session_(std::move(session)), acks_(std::move(acks)), number_(Closures<Acks>::Get().Register(acks_)) {}
   ~Lane() {
     Closures<Acks>::Get().Unregister(number_);
-    acks_->Abandon();
+    acks_->Reset();
+    session_->Close();
     jsCtx_Destroy(context_);
   }
 
-  absl::Status MakeContext(absl::Duration api_timeout) {
+  absl::Status EnsureContext(absl::Duration api_timeout) {
+    if (context_ != nullptr) return absl::OkStatus();
     jsOptions options;
     jsOptions_Init(&options);
     options.Wait = absl::ToInt64Milliseconds(api_timeout);
@@ -223,14 +243,13 @@ class JetStreamPublisher::Lane {
   Session& session() const { return *session_; }
   jsCtx* context() const { return context_; }
   Acks& acks() const { return *acks_; }
-  const std::string& token() const { return token_; }
 
+  std::string token;
   int64_t created_ns = 0;  // of the stream
   absl::Time asked;
 
  private:
   const std::shared_ptr<Session> session_;
-  const std::string token_;
   const std::shared_ptr<Acks> acks_;
   const uint64_t number_;
   jsCtx* context_ = nullptr;
@@ -248,43 +267,46 @@ absl::Status JetStreamPublisher::Fail(const absl::Status& status) {
   // Sent again in the same way, the same number would be late again, for ever.
   const uint64_t timeouts = counters_->ack_timeouts;
   if (std::exchange(timeouts_seen_, timeouts) != timeouts) window_ = std::max(window_ / 2, kLeastWindow);
-  lane_ = nullptr;
-  last_stored_.reset();
+  Forget();
   refused_.clear();
   if (absl::IsUnavailable(status)) return status;
   return absl::UnavailableError(status.message());
+}
+
+void JetStreamPublisher::Forget() {
+  open_ = false;
+  if (lane_ != nullptr) lane_->acks().Reset();
+  last_stored_.reset();
 }
 
 absl::StatusOr<uint64_t> JetStreamPublisher::Begin() {
   std::shared_ptr<Session> session = connection_.session();
   if (session == nullptr || !session->connected()) return Fail(connection_.NotConnected());
   if (lane_ == nullptr || &lane_->session() != session.get()) {
-    lane_ = nullptr;
-    if (const absl::Status opened = Open(std::move(session)); !opened.ok()) return Fail(opened);
-    return epoch_;
+    lane_ = std::make_unique<Lane>(std::move(session), std::make_shared<Acks>(options_.stream, counters_));
+    open_ = false;
   }
-  if (absl::Now() - lane_->asked < options_.check_interval || lane_->acks().pending() > 0) return epoch_;
-  const absl::StatusOr<StreamExtent> stream = AskStream();
-  if (!stream.ok()) return Fail(stream.status());
-  if (stream->created_ns != lane_->created_ns || stream->last < lane_->acks().floor()) {
-    lane_ = nullptr;
-    if (const absl::Status opened = Open(std::move(session)); !opened.ok()) return Fail(opened);
+  if (open_) {
+    if (absl::Now() - lane_->asked < options_.check_interval || lane_->acks().pending() > 0) return epoch_;
+    const absl::StatusOr<StreamExtent> stream = AskStream();
+    if (!stream.ok()) return Fail(stream.status());
+    if (stream->created_ns == lane_->created_ns && stream->last >= lane_->acks().floor()) return epoch_;
   }
+  if (const absl::Status opened = Open(); !opened.ok()) return Fail(opened);
   return epoch_;
 }
 
-absl::Status JetStreamPublisher::Open(std::shared_ptr<Session> session) {
-  std::string token;
+absl::Status JetStreamPublisher::Open() {
+  Forget();
+  lane_->token.clear();
   if (!options_.agent_token_file.empty()) {
-    LATTICE_ASSIGN_OR_RETURN(token, ReadSecret(options_.agent_token_file, "agent token"));
-    LATTICE_RETURN_IF_ERROR(Annotate(ValidateMessage("token", token), "NATS agent token file"));
+    LATTICE_ASSIGN_OR_RETURN(lane_->token, ReadSecret(options_.agent_token_file, "agent token"));
+    LATTICE_RETURN_IF_ERROR(Annotate(ValidateMessage("token", lane_->token), "NATS agent token file"));
   }
-  lane_ =
-      std::make_unique<Lane>(std::move(session), std::move(token), std::make_shared<Acks>(options_.stream, counters_));
-  LATTICE_RETURN_IF_ERROR(lane_->MakeContext(options_.api_timeout));
+  LATTICE_RETURN_IF_ERROR(lane_->EnsureContext(options_.api_timeout));
   LATTICE_ASSIGN_OR_RETURN(const StreamExtent stream, AskStream());
   lane_->created_ns = stream.created_ns;
-  last_stored_.reset();
+  open_ = true;
   ++epoch_;
   return absl::OkStatus();
 }
@@ -294,7 +316,7 @@ absl::StatusOr<StreamExtent> JetStreamPublisher::AskStream() {
   const absl::StatusOr<StreamExtent> told = AskStreamExtent(lane_->session().get(), options_.api_timeout);
   if (!absl::IsNotFound(told.status())) return told.ok() ? told : Explain(told.status());
   // On latticed's own server, which the token has the login for, nobody else may ask: latticed is on its way up.
-  if (LoginOfToken(lane_->token()).has_value()) return absl::UnavailableError(told.status().message());
+  if (LoginOfToken(lane_->token).has_value()) return absl::UnavailableError(told.status().message());
   jsStreamInfo* info = nullptr;
   jsErrCode code = {};
   const natsStatus status = js_GetStreamInfo(&info, lane_->context(), options_.stream.c_str(), nullptr, &code);
@@ -348,7 +370,7 @@ absl::Status JetStreamPublisher::Await(size_t at_most, absl::Time deadline) {
 absl::Status JetStreamPublisher::Publish(absl::string_view subject, absl::string_view payload,
                                          absl::string_view msg_id) {
   LATTICE_RETURN_IF_ERROR(ValidateMessage(subject, msg_id));
-  if (lane_ == nullptr) return absl::UnavailableError("the NATS connection was lost or made anew");
+  if (!open_) return absl::UnavailableError("the NATS connection was lost or made anew");
   Acks& acks = lane_->acks();
   if (acks.pending() >= window_) {
     counters_->window_full.fetch_add(1, std::memory_order_relaxed);
@@ -358,21 +380,19 @@ absl::Status JetStreamPublisher::Publish(absl::string_view subject, absl::string
   }
   subject_.assign(subject.data(), subject.size());
   msg_id_.assign(msg_id.data(), msg_id.size());
-  msg_id_ += MarkOf(lane_->token(), msg_id);
+  msg_id_ += MarkOf(lane_->token, msg_id);
   natsMsg* raw = nullptr;
   natsStatus status = natsMsg_Create(&raw, subject_.c_str(), nullptr, payload.data(), static_cast<int>(payload.size()));
-  if (status == NATS_OK && !lane_->token().empty()) {
-    status = natsMsgHeader_Set(raw, kTokenHeader, lane_->token().c_str());
+  if (status == NATS_OK && !lane_->token.empty()) {
+    status = natsMsgHeader_Set(raw, kTokenHeader, lane_->token.c_str());
   }
   jsPubOptions options;
   jsPubOptions_Init(&options);
   options.MaxWait = std::max<int64_t>(absl::ToInt64Milliseconds(options_.ack_timeout), 1);
   options.MsgId = msg_id_.empty() ? nullptr : msg_id_.c_str();
-  acks.Sent();
-  if (status == NATS_OK) status = js_PublishMsgAsync(lane_->context(), &raw, &options);
+  if (status == NATS_OK) status = acks.Send(lane_->context(), &raw, &options);
   natsMsg_Destroy(raw);
   if (status == NATS_OK) return absl::OkStatus();
-  acks.NotSent();
   const absl::Status failed = ToStatus(status, "publishing to NATS");
   if (absl::IsInvalidArgument(failed)) return failed;
   // Perhaps a part was written; what follows it would be nonsense to the server.
@@ -381,7 +401,7 @@ absl::Status JetStreamPublisher::Publish(absl::string_view subject, absl::string
 }
 
 absl::Status JetStreamPublisher::Flush(absl::Duration timeout) {
-  if (lane_ == nullptr) return absl::UnavailableError("the NATS connection was lost or made anew");
+  if (!open_) return absl::UnavailableError("the NATS connection was lost or made anew");
   const absl::Status flushed = Await(0, absl::Now() + timeout);
   if (absl::IsDeadlineExceeded(flushed)) return flushed;
   if (!flushed.ok()) return Fail(flushed);
@@ -397,7 +417,7 @@ std::vector<RefusedMessage> JetStreamPublisher::TakeRefused() {
 }
 
 absl::StatusOr<bool> JetStreamPublisher::Holds(const StoredMessage& message) {
-  if (lane_ == nullptr) return absl::UnavailableError("the NATS connection was lost or made anew");
+  if (!open_) return absl::UnavailableError("the NATS connection was lost or made anew");
   absl::StatusOr<StreamExtent> stream = AskStream();
   if (!stream.ok()) return Fail(stream.status());
   if (stream->created_ns != message.stream_created_ns || stream->last < message.sequence) return false;

@@ -72,6 +72,7 @@ class JetStreamPublisher {
  public:
   // `connection` must outlive this. Its own Publish() and Flush() are not to be used then.
   JetStreamPublisher(Connection& connection, JetStreamOptions options);
+  // Ends the session that it published on.
   ~JetStreamPublisher();
   JetStreamPublisher(const JetStreamPublisher&) = delete;
   JetStreamPublisher& operator=(const JetStreamPublisher&) = delete;
@@ -99,7 +100,8 @@ class JetStreamPublisher {
  private:
   class Acks;
   class Lane;
-  absl::Status Open(std::shared_ptr<class Session> session);
+  absl::Status Open();
+  void Forget();
   absl::StatusOr<StreamExtent> AskStream();
   absl::Status Explain(const absl::Status& error) const;
   absl::Status Await(size_t at_most, absl::Time deadline);
@@ -110,7 +112,8 @@ class JetStreamPublisher {
   const std::shared_ptr<JetStreamCounters> counters_;
   size_t window_;               // in force
   uint64_t timeouts_seen_ = 0;  // of counters_
-  std::unique_ptr<Lane> lane_;  // null: Begin() has to open one
+  std::unique_ptr<Lane> lane_;  // of the newest session; null before the first
+  bool open_ = false;           // false: Begin() has to open lane_ first
   uint64_t epoch_ = 0;
   std::string subject_, msg_id_;  // with their NUL, reused
   std::optional<StoredMessage> last_stored_;

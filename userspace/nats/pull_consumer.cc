@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "userspace/base/status.h"
+#include "userspace/nats/link.h"
 #include "userspace/nats/options.h"
 
 namespace lattice::nats {
@@ -79,19 +80,8 @@ absl::string_view Message::header(const char* name) const {
   return natsMsgHeader_Get(raw_, name, &value) == NATS_OK && value != nullptr ? value : "";
 }
 
-struct PullConsumer::Handles {
-  natsConnection* connection = nullptr;
-  jsCtx* js = nullptr;
-  natsSubscription* subscription = nullptr;
-  ~Handles() {
-    natsSubscription_Destroy(subscription);
-    jsCtx_Destroy(js);
-    natsConnection_Destroy(connection);
-  }
-};
-
-PullConsumer::PullConsumer(std::unique_ptr<Handles> handles, StreamConfig stream, ConsumerConfig consumer)
-    : handles_(std::move(handles)), stream_(std::move(stream)), consumer_(std::move(consumer)) {}
+PullConsumer::PullConsumer(std::unique_ptr<Link> link, StreamConfig stream, ConsumerConfig consumer)
+    : link_(std::move(link)), stream_(std::move(stream)), consumer_(std::move(consumer)) {}
 
 PullConsumer::~PullConsumer() = default;
 
@@ -99,10 +89,10 @@ absl::StatusOr<std::unique_ptr<PullConsumer>> PullConsumer::Open(const Options& 
                                                                  const ConsumerConfig& consumer) {
   LATTICE_RETURN_IF_ERROR(Validate(connection));
   LATTICE_ASSIGN_OR_RETURN(const NatsOptionsPtr raw, MakeOptions(connection));
-  auto handles = std::make_unique<Handles>();
-  LATTICE_RETURN_IF_ERROR(ToStatus(natsConnection_Connect(&handles->connection, raw.get()), "cannot connect to NATS"));
-  LATTICE_RETURN_IF_ERROR(ToStatus(natsConnection_JetStream(&handles->js, handles->connection, nullptr), "JetStream"));
-  auto opened = absl::WrapUnique(new PullConsumer(std::move(handles), stream, consumer));
+  auto link = std::make_unique<Link>();
+  LATTICE_RETURN_IF_ERROR(ToStatus(natsConnection_Connect(&link->connection, raw.get()), "cannot connect to NATS"));
+  LATTICE_RETURN_IF_ERROR(ToStatus(natsConnection_JetStream(&link->js, link->connection, nullptr), "JetStream"));
+  auto opened = absl::WrapUnique(new PullConsumer(std::move(link), stream, consumer));
   LATTICE_RETURN_IF_ERROR(opened->EnsureStream());
   LATTICE_RETURN_IF_ERROR(opened->EnsureConsumer());
   LATTICE_RETURN_IF_ERROR(opened->Subscribe());
@@ -128,7 +118,7 @@ absl::Status PullConsumer::EnsureStream() {
   const std::string context = absl::StrCat("stream ", stream_.name);
   jsErrCode error = jsErrCode(0);
   jsStreamInfo* info = nullptr;
-  natsStatus status = js_GetStreamInfo(&info, handles_->js, stream_.name.c_str(), nullptr, &error);
+  natsStatus status = js_GetStreamInfo(&info, link_->js, stream_.name.c_str(), nullptr, &error);
   const bool missing = IsMissing(status, error);
   const StreamInfoPtr owner(info);
   if (!missing) {
@@ -139,10 +129,9 @@ absl::Status PullConsumer::EnsureStream() {
         now.SubjectsLen == config.SubjectsLen) {
       return absl::OkStatus();
     }
-    return ToStatus(js_UpdateStream(nullptr, handles_->js, &config, nullptr, &error),
-                    absl::StrCat(context, ": limits"));
+    return ToStatus(js_UpdateStream(nullptr, link_->js, &config, nullptr, &error), absl::StrCat(context, ": limits"));
   }
-  status = js_AddStream(nullptr, handles_->js, &config, nullptr, &error);
+  status = js_AddStream(nullptr, link_->js, &config, nullptr, &error);
   return UnlessExists(status, error, absl::StrCat("making the ", context));
 }
 
@@ -151,14 +140,14 @@ absl::Status PullConsumer::EnsureConsumer() {
   jsErrCode error = jsErrCode(0);
   jsConsumerInfo* info = nullptr;
   natsStatus status =
-      js_GetConsumerInfo(&info, handles_->js, stream_.name.c_str(), consumer_.durable.c_str(), nullptr, &error);
+      js_GetConsumerInfo(&info, link_->js, stream_.name.c_str(), consumer_.durable.c_str(), nullptr, &error);
   const ConsumerInfoPtr owner(info);
   const std::string context = absl::StrCat("consumer ", consumer_.durable, " of stream ", stream_.name);
   if (!IsMissing(status, error)) {
     LATTICE_RETURN_IF_ERROR(ToStatus(status, context));
     if (std::max(info->Delivered.Stream, info->AckFloor.Stream) <= stream.last_seq) return absl::OkStatus();
     rewound_ = true;
-    status = js_DeleteConsumer(handles_->js, stream_.name.c_str(), consumer_.durable.c_str(), nullptr, &error);
+    status = js_DeleteConsumer(link_->js, stream_.name.c_str(), consumer_.durable.c_str(), nullptr, &error);
     if (!IsMissing(status, error)) LATTICE_RETURN_IF_ERROR(ToStatus(status, context));
   }
   jsConsumerConfig config;
@@ -169,7 +158,7 @@ absl::Status PullConsumer::EnsureConsumer() {
   config.AckWait = absl::ToInt64Nanoseconds(consumer_.ack_wait);
   config.MaxAckPending = consumer_.max_ack_pending;
   config.MaxDeliver = -1;
-  status = js_AddConsumer(nullptr, handles_->js, stream_.name.c_str(), &config, nullptr, &error);
+  status = js_AddConsumer(nullptr, link_->js, stream_.name.c_str(), &config, nullptr, &error);
   return UnlessExists(status, error, absl::StrCat("making the ", context));
 }
 
@@ -180,10 +169,11 @@ absl::Status PullConsumer::Subscribe() {
   options.Consumer = consumer_.durable.c_str();
   jsErrCode error = jsErrCode(0);
   const std::string context = absl::StrCat("pulling from stream ", stream_.name);
-  LATTICE_RETURN_IF_ERROR(ToStatus(js_PullSubscribe(&handles_->subscription, handles_->js, nullptr,
-                                                    consumer_.durable.c_str(), nullptr, &options, &error),
-                                   context));
-  return ToStatus(natsSubscription_SetPendingLimits(handles_->subscription, FetchMessages(), -1), context);
+  LATTICE_RETURN_IF_ERROR(ToStatus(
+      js_PullSubscribe(&subscription_, link_->js, nullptr, consumer_.durable.c_str(), nullptr, &options, &error),
+      context));
+  link_->subscriptions.push_back(subscription_);
+  return ToStatus(natsSubscription_SetPendingLimits(subscription_, FetchMessages(), -1), context);
 }
 
 // natsSubscription_Fetch() of nats.c 3.4 takes all that is queued, also above what it was asked for, into memory for as
@@ -199,11 +189,11 @@ absl::StatusOr<std::vector<Message>> PullConsumer::Fetch(absl::Duration wait) {
   natsMsgList list = {};
   jsErrCode error = jsErrCode(0);
   const natsStatus status =
-      natsSubscription_Fetch(&list, handles_->subscription, FetchMessages(), absl::ToInt64Milliseconds(wait), &error);
+      natsSubscription_Fetch(&list, subscription_, FetchMessages(), absl::ToInt64Milliseconds(wait), &error);
   std::vector<Message> messages;
   if (status == NATS_TIMEOUT) {
     // Nothing came. That a server stands still or the consumer is gone shows in State(), which the caller asks.
-    if (natsConnection_Status(handles_->connection) == NATS_CONN_STATUS_CONNECTED) return messages;
+    if (natsConnection_Status(link_->connection) == NATS_CONN_STATUS_CONNECTED) return messages;
     return absl::UnavailableError("the connection to NATS is lost");
   }
   LATTICE_RETURN_IF_ERROR(ToStatus(status, absl::StrCat("fetching from stream ", stream_.name)));
@@ -230,17 +220,17 @@ absl::Status PullConsumer::InProgress(const std::vector<Message>& messages) {
 absl::StatusOr<StreamState> PullConsumer::State() {
   jsErrCode error = jsErrCode(0);
   jsStreamInfo* info = nullptr;
-  LATTICE_RETURN_IF_ERROR(ToStatus(js_GetStreamInfo(&info, handles_->js, stream_.name.c_str(), nullptr, &error),
+  LATTICE_RETURN_IF_ERROR(ToStatus(js_GetStreamInfo(&info, link_->js, stream_.name.c_str(), nullptr, &error),
                                    absl::StrCat("stream ", stream_.name)));
   const StreamInfoPtr owner(info);
   StreamState state{.messages = info->State.Msgs,
                     .bytes = info->State.Bytes,
                     .first_seq = info->State.FirstSeq,
                     .last_seq = info->State.LastSeq};
-  if (handles_->subscription == nullptr) return state;
+  if (subscription_ == nullptr) return state;
   jsConsumerInfo* consumer = nullptr;
   LATTICE_RETURN_IF_ERROR(ToStatus(
-      js_GetConsumerInfo(&consumer, handles_->js, stream_.name.c_str(), consumer_.durable.c_str(), nullptr, &error),
+      js_GetConsumerInfo(&consumer, link_->js, stream_.name.c_str(), consumer_.durable.c_str(), nullptr, &error),
       absl::StrCat("consumer ", consumer_.durable)));
   const ConsumerInfoPtr consumer_owner(consumer);
   // A stream that went back while we were connected, or a consumer from before that.

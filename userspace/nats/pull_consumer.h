@@ -24,6 +24,7 @@
 #include "userspace/nats/stream.h"
 
 struct __natsMsg;
+struct __natsSubscription;
 
 namespace lattice::nats {
 
@@ -51,6 +52,8 @@ class Message {
   bool redelivered_ = false;
 };
 
+struct Link;
+
 class PullConsumer {
  public:
   // Connects, makes the stream and the consumer where they are missing and brings their limits up to date. A consumer
@@ -73,14 +76,14 @@ class PullConsumer {
   bool rewound() const { return rewound_; }
 
  private:
-  struct Handles;
-  PullConsumer(std::unique_ptr<Handles> handles, StreamConfig stream, ConsumerConfig consumer);
+  PullConsumer(std::unique_ptr<Link> link, StreamConfig stream, ConsumerConfig consumer);
   absl::Status EnsureStream();
   absl::Status EnsureConsumer();
   absl::Status Subscribe();
   int FetchMessages() const;
 
-  const std::unique_ptr<Handles> handles_;
+  const std::unique_ptr<Link> link_;
+  __natsSubscription* subscription_ = nullptr;  // of link_
   const StreamConfig stream_;
   const ConsumerConfig consumer_;
   bool rewound_ = false;

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "userspace/base/status.h"
+#include "userspace/nats/link.h"
 #include "userspace/nats/options.h"
 
 namespace lattice::nats {
@@ -40,15 +41,6 @@ absl::StatusOr<std::string> ReadAnswer(natsMsg* message) {
 }
 
 }  // namespace
-
-struct Requester::Link {
-  natsConnection* connection = nullptr;
-  std::vector<natsSubscription*> subscriptions;
-  ~Link() {
-    for (natsSubscription* subscription : subscriptions) natsSubscription_Destroy(subscription);
-    natsConnection_Destroy(connection);
-  }
-};
 
 Requester::Requester(const Options& options, std::vector<std::string> subjects)
     : options_(options), subjects_(std::move(subjects)), event_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}

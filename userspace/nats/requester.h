@@ -20,6 +20,8 @@
 
 namespace lattice::nats {
 
+struct Link;
+
 class Requester {
  public:
   // InvalidArgument as Connection::Create. Does not wait for the server.
@@ -40,7 +42,6 @@ class Requester {
   absl::Status EnsureConnected();
 
  private:
-  struct Link;
   Requester(const Options& options, std::vector<std::string> subjects);
 
   const Options options_;

@@ -16,6 +16,7 @@
 #include "absl/time/time.h"
 #include "userspace/base/status.h"
 #include "userspace/nats/holds.h"
+#include "userspace/nats/link.h"
 #include "userspace/nats/options.h"
 
 namespace lattice::nats {
@@ -26,15 +27,6 @@ constexpr absl::Duration kWait = absl::Milliseconds(200);
 // For a question to the stream; other requests wait meanwhile.
 constexpr absl::Duration kStreamTimeout = absl::Seconds(2);
 constexpr absl::string_view kInboxes = "_INBOX";
-
-struct Link {
-  natsConnection* connection = nullptr;
-  std::vector<natsSubscription*> subscriptions;
-  ~Link() {
-    for (natsSubscription* subscription : subscriptions) natsSubscription_Destroy(subscription);
-    natsConnection_Destroy(connection);
-  }
-};
 
 struct MessageDeleter {
   void operator()(natsMsg* message) const { natsMsg_Destroy(message); }

@@ -133,22 +133,53 @@ TEST_F(JetStream, OneMessageAfterTheOtherArrives) {
   EXPECT_EQ(stream_->Count(), 3000);
 }
 
-// The acknowledgements come while nobody waits for them any more.
+// The acknowledgements come while nobody waits for them any more. What was not flushed is published again.
 TEST_F(JetStream, EndingWithMessagesOnTheirWayDoesNoHarm) {
+  constexpr int kRounds = 100, kMessages = 400;
   ASSERT_TRUE(stream_->Make().ok());
   Open();
   Begin();
-  for (int round = 0; round < 200; ++round) {
-    publisher_ =
-        std::make_unique<JetStreamPublisher>(*connection_, JetStreamOptions{.ack_timeout = absl::Milliseconds(2)});
+  for (int round = 0; round < kRounds; ++round) {
+    const absl::Duration patience = round % 2 == 0 ? absl::Milliseconds(2) : kLong;
+    publisher_ = std::make_unique<JetStreamPublisher>(*connection_, JetStreamOptions{.ack_timeout = patience});
     Begin();
-    for (int i = 0; i < 50; ++i) {
-      ASSERT_TRUE(publisher_->Publish(kSubject, "x", absl::StrCat("n/", round, "/", i)).ok());
+    for (int i = 0; i < kMessages; ++i) {
+      ASSERT_TRUE(publisher_->Publish(kSubject, "x", absl::StrCat("n/b/", round * kMessages + i)).ok());
     }
-    if (round % 2 == 1) (void)publisher_->Flush(absl::Milliseconds(1));
-    ASSERT_GE(stream_->Count(), 0);
+    if (round % 4 > 1) (void)publisher_->Flush(absl::Milliseconds(1));
   }
-  EXPECT_TRUE(WaitUntil([&] { return stream_->Count() == 200 * 50; })) << stream_->Count();
+  publisher_ = std::make_unique<JetStreamPublisher>(*connection_, JetStreamOptions());
+  Begin();
+  ASSERT_TRUE(PublishIds(0, kRounds * kMessages - 1).ok());
+  EXPECT_EQ(stream_->Count(), kRounds * kMessages);
+}
+
+// An error ends an epoch in the middle of the answers; the session goes on, and with it those answers.
+TEST_F(JetStream, AnswersToAnEpochThatFailedAreNoneToTheNextOnOneSession) {
+  ASSERT_TRUE(stream_->Make().ok());
+  Open();
+  Begin();
+  int next = 0;
+  for (int round = 0; round < 30; ++round) {
+    const int first = next;
+    for (int i = 0; i < 1000; ++i) ASSERT_TRUE(publisher_->Publish("of.no.stream", "x", "n/b/lost").ok());
+    for (; next < first + 100; ++next) {
+      ASSERT_TRUE(publisher_->Publish(kSubject, "x", absl::StrCat("n/b/", next)).ok());
+    }
+    const absl::Status failed = publisher_->Flush(kLong);
+    ASSERT_TRUE(absl::IsUnavailable(failed)) << failed;
+    EXPECT_EQ(counters().in_flight, 0);
+    const uint64_t duplicates = counters().duplicates;
+    Begin();
+    const absl::Status flushed = PublishIds(first, next - 1);
+    ASSERT_TRUE(flushed.ok()) << flushed;
+    // All of this epoch is acknowledged: those that the stream had already as duplicates.
+    EXPECT_EQ(publisher_->last_stored()->msg_id, absl::StrCat("n/b/", next - 1));
+    EXPECT_LE(counters().duplicates - duplicates, 100u);
+    EXPECT_EQ(stream_->Count(), next);
+    EXPECT_EQ(counters().in_flight, 0);
+  }
+  EXPECT_EQ(connection_->reconnects(), 0u);
 }
 
 TEST_F(JetStream, TheTokenOfTheFileGoesWithEveryMessageAndIsReadAnewAtEachConnection) {
