@@ -7,7 +7,7 @@
 
 A gtest program counts by its cases. A program that left no XML (crash, timeout)
 is one failure, and so is one whose cases all passed but which ended badly (a leak
-found at exit). Any other ctest entry counts as one. Of what a stage of
+found at exit); suite prints the last lines of each that failed. Any other ctest entry counts as one. Of what a stage of
 scripts/test writes, OUT is a JSON list of {"name", "result", "reason"}.
 """
 
@@ -17,6 +17,8 @@ import pathlib
 import re
 import sys
 import xml.etree.ElementTree as ElementTree
+
+LAST_LINES = 60  # of a failed program; a sanitizer's report has about 40
 
 
 def skip_reason(case):
@@ -42,6 +44,34 @@ def gtest_cases(path, program):
         else:
             results.append({"name": name, "result": "passed", "reason": ""})
     return results
+
+
+def output_of(entry):
+    """What a program printed, of its JUnit entry."""
+    element = entry.find("system-out")
+    return (element.text or "") if element is not None else ""
+
+
+def bad_end(output):
+    """Why a program without a failed case failed, as far as its output tells."""
+    reason = "crash, timeout or a finding at exit"
+    verdicts = re.findall(r"^SUMMARY: (.+)", output, re.MULTILINE)
+    if verdicts:
+        reason = verdicts[0]
+    begun = re.findall(r"^\[ RUN      \] (\S+)", output, re.MULTILINE)
+    ended = re.findall(r"^\[ +(?:OK|FAILED|SKIPPED) +\] ([^\s,]+)", output, re.MULTILINE)
+    return f"ended badly in {begun[-1]}: {reason}" if begun and begun[-1] not in ended else f"ended badly: {reason}"
+
+
+def last_words(junit):
+    """The end of what each program that failed printed: the whole is further up, before all that came later."""
+    lines = []
+    if junit.is_file():
+        for entry in ElementTree.parse(junit).getroot().iter("testcase"):
+            if entry.get("status") == "fail":
+                lines.append(f"the last {LAST_LINES} lines of {entry.get('name')}:")
+                lines += ["    " + line for line in output_of(entry).rstrip().splitlines()[-LAST_LINES:]]
+    return lines
 
 
 def suite(label, junit, xml_directory):
@@ -73,7 +103,7 @@ def suite(label, junit, xml_directory):
                             "reason": reason or status})
         elif not any(case["result"] == "failed" for case in cases):
             results.append({"name": program, "result": "failed",
-                            "reason": "ended badly: crash, timeout or a finding at exit"})
+                            "reason": bad_end(output_of(entry))})
     return results or [{"name": label, "result": "failed", "reason": "ctest found no test"}]
 
 
@@ -122,7 +152,8 @@ def main(arguments):
         results = suite(label, pathlib.Path(junit), pathlib.Path(xml_directory))
         pathlib.Path(out).write_text(json.dumps(results), encoding="utf-8")
         counts = collections.Counter(r["result"] for r in results)
-        print(f"{counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped")
+        print(*last_words(pathlib.Path(junit)), f"{counts['passed']} passed, {counts['failed']} failed, "
+              f"{counts['skipped']} skipped", sep="\n")
         return 1 if counts["failed"] else 0
     if len(arguments) == 4 and arguments[0] == "stage":
         name, status, out = arguments[1:]
