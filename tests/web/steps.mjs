@@ -10,6 +10,8 @@ const PAGES = [
   ["/agents", "Agents", ".cards .row"],
   ["/integrity", "Integrity", ".cards .row"],
 ];
+// Those of the view that the URL names, and not of the one before.
+const ROWS = ".flows[aria-busy=false] .row";
 const MANY = 300_000; // as tests/web/run asks for
 const DENIED_RULE = "198.51.100.7/32:80/tcp";
 
@@ -183,12 +185,25 @@ export const steps = [
     await tab.hasNo(".drawer");
   }],
 
+  // The keys come in the very moment in which the new view's rows are there.
   ["the details narrow the view and lead to all of the flow", async ({ tab }) => {
     await tab.press("Enter");
-    await tab.click(".drawer .button", "All of this flow");
+    await tab.has(".drawer .button");
+    await tab.eval(`(async () => {
+      const shown = new Promise((resolve) => {
+        const look = () => document.querySelector("${ROWS}") && resolve(observer.disconnect());
+        const observer = new MutationObserver(look);
+        observer.observe(document.querySelector("main"), { subtree: true, childList: true, attributes: true });
+      });
+      document.querySelector(".drawer .button").click();
+      await shown;
+      for (const key of ["j", "Enter"]) {
+        window.dispatchEvent(new KeyboardEvent("keydown", { key }));
+        await new Promise((resolve) => setTimeout(resolve));
+      }
+    })()`);
     await tab.until("/src=10.42.0.2.*dst=10.42.0.10.*from=20/.test(decodeURIComponent(location.search))", "the flow's addresses in the URL");
-    await tab.has(".flows .row");
-    await tab.press("j", "Enter");
+    await tab.sees(await tab.eval(`document.querySelector("${ROWS}").dataset.event`), ".drawer");
     await tab.click(".drawer .narrow a[aria-label^='Not Source']");
     await tab.until("decodeURIComponent(location.search).includes('src=!10.42.0.2/32')", "the opposite in the URL");
   }],

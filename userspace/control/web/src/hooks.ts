@@ -101,18 +101,29 @@ export function useKeys(keys: Keys): void {
   }, []);
 }
 
-// j/k move, Enter opens, Escape closes, over `count` rows. `-1`: no row yet.
-export function useRowKeys(count: number, open: (index: number) => void, close: () => void): [number, (index: number) => void] {
+// j/k move, Enter opens, Escape closes, over `count` rows. `-1`: no row yet. `moved` hears of each move by a key.
+export function useRowKeys(
+  count: number,
+  open: (index: number) => void,
+  close: () => void,
+  moved: (index: number) => void = () => {},
+): [number, (index: number) => void] {
   const [selected, select] = useState(-1);
   const bounded = Math.min(selected, count - 1);
   useEffect(() => {
     document.querySelector(".row.selected")?.scrollIntoView({ block: "nearest" });
   }, [bounded]);
+  const down = (): void => moveTo(Math.min(bounded + 1, count - 1));
+  const up = (): void => moveTo(Math.max(bounded - 1, 0));
+  const moveTo = (index: number): void => {
+    select(index);
+    moved(index);
+  };
   useKeys({
-    j: () => select(Math.min(bounded + 1, count - 1)),
-    k: () => select(Math.max(bounded - 1, 0)),
-    ArrowDown: () => select(Math.min(bounded + 1, count - 1)),
-    ArrowUp: () => select(Math.max(bounded - 1, 0)),
+    j: down,
+    k: up,
+    ArrowDown: down,
+    ArrowUp: up,
     Enter: () => bounded >= 0 && open(bounded),
     Escape: () => {
       if (document.activeElement instanceof HTMLElement && isTyping(document.activeElement)) document.activeElement.blur();

@@ -22,23 +22,7 @@ export function FlowsPage({ search }: PageProps) {
   const view = parseView(search);
   const now = useNow(30_000);
   const rows = useRows(view);
-  const [open, setOpen] = useState<string>();
-  const shown = rows.events.find((event) => event.eventId === open);
-  const openAt = (index: number): void => {
-    select(index);
-    setOpen(rows.events[index]?.eventId);
-  };
-  const [selected, select] = useRowKeys(rows.events.length, openAt, () => setOpen(undefined));
   useKeys({ r: rows.reload });
-  // With the details open, j and k show the next record's.
-  useEffect(() => {
-    if (open && selected >= 0) setOpen(rows.events[selected]?.eventId);
-  }, [selected]);
-  useEffect(() => {
-    select(-1);
-    setOpen(undefined);
-  }, [search]);
-
   const show = (next: View): void => navigate(`/flows${printView(next)}`);
   const range = rangeOf(view, now);
   return (
@@ -50,7 +34,7 @@ export function FlowsPage({ search }: PageProps) {
       <FilterBar view={view} onChange={show} suggestions={suggestionsOf(rows.events)} />
       <div class="table-bar">
         <span class="muted" role="status">
-          {rows.loading && rows.events.length === 0 ? "Loading…" : statusOf(rows, now)}
+          {rows.loading && (rows.stale || rows.events.length === 0) ? "Loading…" : statusOf(rows, now)}
         </span>
         <span class="table-actions">
           <button type="button" class="quiet" onClick={() => show({ ...view, order: view.order === "desc" ? "asc" : "desc" })}>
@@ -68,16 +52,37 @@ export function FlowsPage({ search }: PageProps) {
         </span>
       </div>
       {rows.error && <Failed error={rows.error} retry={rows.reload} />}
-      <FlowTable events={rows.events} now={now} selected={selected} onOpen={openAt} label="Flow records" longTimes={range.to - range.from > DAY_MS} />
+      {/* Another view has no row selected and no details open, from its first moment on: hence the key. */}
+      <Records key={search} rows={rows} view={view} now={now} longTimes={range.to - range.from > DAY_MS} />
       {rows.events.length === 0 && (rows.loading ? <Loading /> : !rows.error && <NoRows view={view} onChange={show} />)}
       <Older rows={rows} order={view.order} />
-      {shown && <FlowDetails event={shown} view={view} onClose={() => setOpen(undefined)} />}
+    </>
+  );
+}
+
+// The table, and beside it the details of one record.
+function Records({ rows, view, now, longTimes }: { rows: Rows; view: View; now: number; longTimes: boolean }) {
+  const [open, setOpen] = useState<FlowEvent>();
+  const openAt = (index: number): void => {
+    if (rows.stale) return;
+    select(index);
+    setOpen(rows.events[index]);
+  };
+  const close = (): void => setOpen(undefined);
+  // With the details open, j and k show the next record's.
+  const follow = (index: number): void => setOpen((shown) => shown && rows.events[index]);
+  const [selected, select] = useRowKeys(rows.stale ? 0 : rows.events.length, openAt, close, follow);
+  return (
+    <>
+      <FlowTable events={rows.events} now={now} selected={selected} onOpen={openAt} label="Flow records" longTimes={longTimes} busy={rows.stale} />
+      {open && <FlowDetails event={open} view={view} onClose={close} />}
     </>
   );
 }
 
 interface Rows {
   events: FlowEvent[];
+  stale: boolean; // the events are of the view before; those of this one are on their way
   page: FlowPage | undefined; // the newest answer, for its completeness
   error: string;
   loading: boolean;
@@ -87,29 +92,35 @@ interface Rows {
   reload: () => void;
 }
 
+interface Answer {
+  of: string; // the query
+  events: FlowEvent[];
+  page: FlowPage | undefined;
+}
+
+// What was there stays until the new answer is, so that nothing jumps.
 function useRows(view: View): Rows {
   const query = queryOf(view, { limit: String(PAGE) });
-  const [events, setEvents] = useState<FlowEvent[]>([]);
-  const [page, setPage] = useState<FlowPage>();
+  const [{ of, events, page }, setAnswer] = useState<Answer>({ of: query, events: [], page: undefined });
   const [error, setError] = useState("");
   const [loading, setLoading] = useState(true);
   const [round, setRound] = useState(0);
   const abort = useRef<AbortController | undefined>(undefined);
 
-  const fetchPage = useCallback((path: string, before: FlowEvent[]) => {
+  const fetchPage = useCallback((of: string, cursor: string, before: FlowEvent[]) => {
     abort.current?.abort();
     const mine = new AbortController();
     abort.current = mine;
     setLoading(true);
-    get<FlowPage>(path, mine.signal).then(
+    get<FlowPage>(`/api/v1/audit/flow?${of}${cursor && `&cursor=${encodeURIComponent(cursor)}`}`, mine.signal).then(
       (answer) => {
-        setEvents(before.concat(answer.list));
-        setPage(answer);
+        setAnswer({ of, events: before.concat(answer.list), page: answer });
         setError("");
         setLoading(false);
       },
       (reason: unknown) => {
         if (isAbort(reason)) return;
+        setAnswer((old) => (old.of === of ? old : { of, events: [], page: undefined }));
         setError(messageOf(reason));
         setLoading(false);
       },
@@ -117,22 +128,23 @@ function useRows(view: View): Rows {
   }, []);
 
   useEffect(() => {
-    setPage(undefined);
-    fetchPage(`/api/v1/audit/flow?${query}`, []);
+    fetchPage(query, "", []);
     return () => abort.current?.abort();
   }, [query, round]);
 
-  const cursor = page?.nextCursor ?? "";
+  const stale = of !== query;
+  const cursor = (!stale && page?.nextCursor) || "";
   const full = events.length >= MAX_ROWS;
   return {
     events,
+    stale,
     page,
     error,
-    loading,
+    loading: loading || stale,
     more: cursor !== "" && !full,
     full: cursor !== "" && full,
     loadMore: () => {
-      if (!loading && cursor && !full) fetchPage(`/api/v1/audit/flow?${query}&cursor=${encodeURIComponent(cursor)}`, events);
+      if (!loading && cursor && !full) fetchPage(query, cursor, events);
     },
     reload: () => setRound((value) => value + 1),
   };

@@ -13,6 +13,7 @@ interface Props {
   onOpen: (index: number) => void;
   label: string;
   longTimes?: boolean; // the range is over a day
+  busy?: boolean; // other rows are on their way
 }
 
 // The heights that table.css gives to a row.
@@ -21,13 +22,13 @@ const NARROW_ROW = 54;
 const OVERSCAN = 25;
 export const NARROW = "(max-width: 760px)";
 
-export function FlowTable({ events, now, selected, onOpen, label, longTimes = false }: Props) {
+export function FlowTable({ events, now, selected, onOpen, label, longTimes = false, busy = false }: Props) {
   const height = useMedia(NARROW) ? NARROW_ROW : ROW;
   const body = useRef<HTMLTableSectionElement>(null);
   const [first, last] = useVisibleRows(body, events.length, height);
   useSelectedInView(body, selected, height);
   return (
-    <table class={`flows ${longTimes ? "long-times" : ""}`} aria-label={label} aria-rowcount={events.length}>
+    <table class={`flows ${longTimes ? "long-times" : ""}`} aria-label={label} aria-rowcount={events.length} aria-busy={busy}>
       <thead>
         <tr>
           <th class="c-time">Time</th>
