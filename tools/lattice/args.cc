@@ -16,8 +16,12 @@ Args::Flag& Args::Add(Flag flag) {
   return flags_.back();
 }
 
-bool& Args::Switch(const std::string& name, const std::string& help) {
-  return Add({.kind = Kind::kSwitch, .name = name, .help = help}).on;
+bool& Args::Switch(const std::string& name, const std::string& help, bool on) {
+  return Add({.kind = Kind::kSwitch, .name = name, .help = help, .default_text = on ? "true" : "", .on = on}).on;
+}
+
+std::vector<std::string>& Args::List(const std::string& name, const std::string& placeholder, const std::string& help) {
+  return Add({.kind = Kind::kList, .name = name, .placeholder = placeholder, .help = help}).list;
 }
 
 std::string& Args::Text(const std::string& name, const std::string& value, const std::string& placeholder,
@@ -76,6 +80,10 @@ absl::Status Args::SetFlag(absl::string_view name, const std::string* value, boo
   }
   if (value == nullptr) {
     *took_value = true;
+    return absl::OkStatus();
+  }
+  if (flag->kind == Kind::kList) {
+    flag->list.push_back(*value);
     return absl::OkStatus();
   }
   if (flag->kind == Kind::kText) {

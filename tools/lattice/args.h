@@ -26,7 +26,9 @@ class Args {
   Args(std::string command, std::string summary) : command_(std::move(command)), summary_(std::move(summary)) {}
 
   // The references stay good as long as this object.
-  bool& Switch(const std::string& name, const std::string& help);
+  bool& Switch(const std::string& name, const std::string& help, bool on = false);
+  // Each occurrence adds a value.
+  std::vector<std::string>& List(const std::string& name, const std::string& placeholder, const std::string& help);
   std::string& Text(const std::string& name, const std::string& value, const std::string& placeholder,
                     const std::string& help);
   uint64_t& Number(const std::string& name, uint64_t value, const std::string& help);
@@ -44,7 +46,7 @@ class Args {
   const std::string& command() const { return command_; }
 
  private:
-  enum class Kind { kSwitch, kText, kNumber };
+  enum class Kind { kSwitch, kText, kNumber, kList };
   struct Flag {
     Kind kind;
     std::string name;
@@ -54,6 +56,7 @@ class Args {
     bool on = false;
     std::string text;
     uint64_t number = 0;
+    std::vector<std::string> list;
   };
   struct Argument {
     std::string placeholder;

@@ -40,6 +40,10 @@ ExitCode RunAgentsApprove(const Words& words);
 ExitCode RunEnroll(const Words& words);
 ExitCode RunUp(const Words& words);
 
+// Sandboxes in pod mode.
+ExitCode RunSandboxStart(const Words& words);
+ExitCode RunSandboxRun(const Words& words);
+
 // WireGuard by our own engine.
 ExitCode RunWgUp(const Words& words);
 ExitCode RunWgRun(const Words& words);

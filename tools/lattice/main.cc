@@ -1,12 +1,16 @@
 // The `lattice` command line: finds the command and runs it.
+#include <algorithm>
 #include <cstdio>
+#include <cstring>
 #include <string>
 #include <vector>
 
 #include <glog/logging.h>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/string_view.h"
 #include "tools/lattice/commands.h"
 #include "userspace/base/version.h"
 
@@ -39,6 +43,8 @@ const Command kCommands[] = {
     {{"policy", "show"}, "AGENT", "what an agent may reach", &RunAgentPolicyShow},
     {{"enroll"}, "", "redeem an enrolment token for an agent's token", &RunEnroll},
     {{"up"}, "", "join the overlay as an agent and enforce its policy", &RunUp},
+    {{"sandbox", "start"}, "", "the overlay in one process: proxy, forwards, filter, records", &RunSandboxStart},
+    {{"sandbox", "run"}, "", "a command with the overlay as its network", &RunSandboxRun},
     {{"wg", "up"}, "FILE", "a wg-quick file on our own WireGuard engine", &RunWgUp},
     {{"wg", "run"}, "NAME", "a WireGuard interface for wg(8) to set up", &RunWgRun},
     {{"audit", "query"}, "", "records of the control plane", &RunAuditQuery},
@@ -102,9 +108,30 @@ int Run(const Words& words) {
 }  // namespace
 }  // namespace lattice::cli
 
+namespace {
+
+// Secrets of the command line do not stay in it: everybody may read /proc/PID/cmdline.
+void HideSecrets(int argc, char** argv) {
+  for (int i = 1; i < argc; ++i) {
+    for (const absl::string_view flag : {"--token", "--proxy-auth"}) {
+      char* secret = nullptr;
+      if (argv[i] == flag && i + 1 < argc) {
+        secret = argv[i + 1];
+      } else if (absl::StartsWith(argv[i], flag) && argv[i][flag.size()] == '=') {
+        secret = argv[i] + flag.size() + 1;
+      }
+      if (secret != nullptr) std::fill_n(secret, std::strlen(secret), 'x');
+    }
+  }
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
+  const lattice::cli::Words words(argv + 1, argv + argc);
+  HideSecrets(argc, argv);
   FLAGS_logtostderr = true;
   FLAGS_minloglevel = google::GLOG_ERROR;  // the modules' notes are for daemons
   google::InitGoogleLogging(argv[0]);
-  return lattice::cli::Run({argv + 1, argv + argc});
+  return lattice::cli::Run(words);
 }

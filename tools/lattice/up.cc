@@ -21,14 +21,13 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
+#include "tools/lattice/agent_access.h"
 #include "tools/lattice/commands.h"
 #include "tools/lattice/server_client.h"
 #include "tools/lattice/up_control.h"
-#include "tools/lattice/up_credentials.h"
 #include "tools/lattice/up_dataplane.h"
 #include "tools/lattice/up_device.h"
 #include "userspace/base/event_loop.h"
-#include "userspace/base/file.h"
 #include "userspace/base/notify.h"
 #include "userspace/base/plural.h"
 #include "userspace/base/status.h"
@@ -88,9 +87,7 @@ class Session {
 
   const ServerClient& server_;
   const UpOptions options_;
-  std::string credentials_path_;
-  std::string private_key_;
-  AgentIdentity identity_;
+  AgentAccess access_;
   std::unique_ptr<AgentControl> control_;
   std::vector<std::string> warned_;
   std::unique_ptr<EventLoop> loop_;
@@ -101,43 +98,22 @@ class Session {
   std::unique_ptr<AgentDataplane> dataplane_;
 };
 
-// Credentials of an earlier run, or new ones by the enrolment token.
 absl::Status Session::Identify() {
-  LATTICE_RETURN_IF_ERROR(MakeDirectories(options_.config_dir, 0700));
-  LATTICE_ASSIGN_OR_RETURN(credentials_path_, CredentialsPath(options_.config_dir, options_.name));
-  absl::StatusOr<Credentials> credentials = ReadCredentials(credentials_path_);
-  if (absl::IsNotFound(credentials.status())) {
-    LATTICE_ASSIGN_OR_RETURN(std::string key, NewPrivateKey());
-    credentials = Credentials{.name = options_.name, .private_key = std::move(key)};
-    LATTICE_RETURN_IF_ERROR(WriteCredentials(credentials_path_, *credentials));
-  }
-  LATTICE_RETURN_IF_ERROR(credentials.status());
-  private_key_ = credentials->private_key;
-  identity_ = {.name = options_.name, .jwt = credentials->jwt, .port = static_cast<int>(options_.port)};
-  LATTICE_ASSIGN_OR_RETURN(identity_.public_key, PublicKeyOf(private_key_));
-  nats::Options nats;
-  nats.credentials_file = options_.nats_credentials;
-  nats.tls_ca_file = options_.nats_tls_ca;
-  LATTICE_ASSIGN_OR_RETURN(control_, AgentControl::Create(server_, options_.over_http, nats));
-  identity_.endpoint =
-      options_.endpoint.empty()
-          ? LocalEndpoint(options_.over_http ? server_.server_url() : control_->nats_url(), identity_.port)
-          : options_.endpoint;
-  if (!identity_.jwt.empty()) return control_->LogIn(identity_);
-  if (options_.token.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat("--token is required: ", credentials_path_,
-                                                   " has no enrolled agent; make one with `lattice token create`"));
-  }
-  absl::StatusOr<std::string> jwt = control_->Register(identity_, options_.token);
-  if (!jwt.ok()) return Annotate(jwt.status(), absl::StrCat("enrolling \"", options_.name, "\""));
-  identity_.jwt = credentials->jwt = *std::move(jwt);
-  LATTICE_RETURN_IF_ERROR(WriteCredentials(credentials_path_, *credentials));
-  return control_->LogIn(identity_);
+  const AccessOptions options{.name = options_.name,
+                              .config_dir = options_.config_dir,
+                              .endpoint = options_.endpoint,
+                              .port = static_cast<uint16_t>(options_.port),
+                              .over_http = options_.over_http,
+                              .nats_credentials = options_.nats_credentials,
+                              .nats_tls_ca = options_.nats_tls_ca};
+  LATTICE_ASSIGN_OR_RETURN(access_, AgentAccess::Load(options));
+  LATTICE_ASSIGN_OR_RETURN(control_, Enter(server_, options, options_.token, access_));
+  return absl::OkStatus();
 }
 
 absl::StatusOr<control::AgentConfig> Session::Ask() {
   std::vector<std::string> warnings;
-  absl::StatusOr<control::AgentConfig> config = control_->GetNetMap(identity_, &warnings);
+  absl::StatusOr<control::AgentConfig> config = control_->GetNetMap(access_.identity, &warnings);
   Warn(warnings);
   if (config.ok() && config->status == "revoked") return absl::PermissionDeniedError("agent is revoked");
   return config;
@@ -160,7 +136,7 @@ absl::StatusOr<control::AgentConfig> Session::AwaitAddress() {
     if (config.ok() && !config->address.empty()) return config;
     if (IsFinal(config.status())) {
       return absl::PermissionDeniedError(
-          absl::StrCat(config.status().message(), "; to enroll again remove ", credentials_path_,
+          absl::StrCat(config.status().message(), "; to enroll again remove ", access_.credentials_path,
                        " and use a new token: lattice token create --name ", options_.name));
     }
     if (!config.ok()) last = config.status();
@@ -171,13 +147,13 @@ absl::StatusOr<control::AgentConfig> Session::AwaitAddress() {
 }
 
 absl::Status Session::BringUp(const control::AgentConfig& config) {
-  LATTICE_ASSIGN_OR_RETURN(device_,
-                           AgentDevice::Create(options_.iface, private_key_, static_cast<uint16_t>(options_.port)));
+  LATTICE_ASSIGN_OR_RETURN(device_, AgentDevice::Create(options_.iface, access_.credentials.private_key,
+                                                        static_cast<uint16_t>(options_.port)));
   if (!options_.no_dataplane) {
     LATTICE_ASSIGN_OR_RETURN(dataplane_, AgentDataplane::Start({.iface = options_.iface,
                                                                 .agent_name = options_.name,
                                                                 .folder = options_.config_dir,
-                                                                .jwt = identity_.jwt,
+                                                                .jwt = access_.identity.jwt,
                                                                 .nats_url = control_->nats_url(),
                                                                 .more = options_.dataplane_flags},
                                                                config.rules));
@@ -215,7 +191,7 @@ void Session::Pull() {
 }
 
 void Session::Beat() {
-  const absl::Status status = control_->Heartbeat(identity_);
+  const absl::Status status = control_->Heartbeat(access_.identity);
   if (IsFinal(status)) End(status);
 }
 

@@ -120,6 +120,7 @@ void EventLoop::Wake() {
 }
 
 int EventLoop::NextTimeoutMs() const {
+  if (!requested_.empty()) return 0;
   if (timers_.empty()) return -1;
   int64_t due = std::numeric_limits<int64_t>::max();
   for (const auto& [id, timer] : timers_) due = std::min(due, timer.due_ns);
@@ -155,6 +156,24 @@ void EventLoop::RunPosted() {
   for (auto& callback : posted) callback();
 }
 
+EventLoop::EndOfTurn::~EndOfTurn() {
+  if (requested_) std::erase(loop_.requested_, this);
+}
+
+void EventLoop::EndOfTurn::Request() {
+  if (std::exchange(requested_, true)) return;
+  loop_.requested_.push_back(this);
+}
+
+void EventLoop::RunRequested() {
+  for (size_t left = requested_.size(); left > 0 && !requested_.empty(); --left) {
+    EndOfTurn* const next = requested_.front();
+    requested_.pop_front();
+    next->requested_ = false;
+    next->callback_();
+  }
+}
+
 absl::Status EventLoop::Run() {
   while (!stop_) {
     epoll_event events[64];
@@ -169,6 +188,7 @@ absl::Status EventLoop::Run() {
     }
     RunTimers();
     RunPosted();
+    RunRequested();
   }
   stop_ = false;
   return absl::OkStatus();

@@ -12,9 +12,11 @@
 
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -49,6 +51,27 @@ class EventLoop {
   // Runs `callback` on the loop's thread at its next turn. Any thread.
   void Post(std::function<void()> callback);
 
+  // Work that is done once at the end of a turn, however often it was asked for in it, and without a system call:
+  //
+  //   EndOfTurn flush_(loop, [this] { Flush(); });
+  //   flush_.Request();
+  //
+  // What it asks for itself comes at the end of the next turn, at once. The loop must outlive it. The loop's thread.
+  class EndOfTurn {
+   public:
+    EndOfTurn(EventLoop& loop, std::function<void()> callback) : loop_(loop), callback_(std::move(callback)) {}
+    ~EndOfTurn();
+    EndOfTurn(const EndOfTurn&) = delete;
+    EndOfTurn& operator=(const EndOfTurn&) = delete;
+    void Request();
+
+   private:
+    friend class EventLoop;
+    EventLoop& loop_;
+    const std::function<void()> callback_;
+    bool requested_ = false;
+  };
+
   // Until Stop(). An error of epoll itself ends it.
   absl::Status Run();
   void Stop();  // Any thread.
@@ -67,6 +90,7 @@ class EventLoop {
   int NextTimeoutMs() const;
   void RunTimers();
   void RunPosted();
+  void RunRequested();
   void Wake();
 
   UniqueFd epoll_;
@@ -77,6 +101,7 @@ class EventLoop {
   std::map<int, UniqueFd> signals_;
   std::map<TimerId, Timer> timers_;
   TimerId next_timer_ = 1;
+  std::deque<EndOfTurn*> requested_;
   std::atomic<bool> stop_{false};
   absl::Mutex mutex_;
   std::vector<std::function<void()>> posted_ ABSL_GUARDED_BY(mutex_);

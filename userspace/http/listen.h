@@ -1,4 +1,4 @@
-// The listening socket of an address as the operator writes it. Private to this module.
+// The listening socket of an address as the operator writes it: HOST:PORT, or the path of a Unix socket. One thread.
 #ifndef USERSPACE_HTTP_LISTEN_H_
 #define USERSPACE_HTTP_LISTEN_H_
 

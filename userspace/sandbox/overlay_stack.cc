@@ -20,7 +20,7 @@ absl::StatusOr<std::unique_ptr<OverlayStack>> OverlayStack::Create(EventLoop& lo
                                                                    const netstack::Options& stack_options,
                                                                    netstack::Application& application,
                                                                    netstack::FlowJudge* judge) {
-  auto overlay = absl::WrapUnique(new OverlayStack(clock, stack_options, application, judge));
+  auto overlay = absl::WrapUnique(new OverlayStack(loop, clock, stack_options, application, judge));
   OverlayStack* const raw = overlay.get();
   LATTICE_ASSIGN_OR_RETURN(overlay->tunnel_, tunnel::Tunnel::Create(loop, clock, tunnel_options, *overlay));
   LATTICE_ASSIGN_OR_RETURN(overlay->timer_, tunnel::DeadlineTimer::Create(loop, [raw] { raw->Turn(); }));

@@ -106,6 +106,8 @@ class Device {
   absl::Status SetEndpoint(const PublicKey& peer, const Endpoint& endpoint);
   absl::Status RemovePeer(const PublicKey& peer);
   std::vector<PeerStatus> Peers() const;
+  // Whether `address` is of some peer's allowed IPs.
+  bool Reaches(const IpAddress& address) const { return allowed_ips_.Find(address) != kNoPeer; }
 
   // An IP packet to the peer that its destination belongs to. The parts are one packet, its header in the first;
   // a single part is read once, by the cipher.

@@ -250,5 +250,36 @@ TEST_F(EventLoopTest, RefusesWhatIsNoSignal) {
   EXPECT_FALSE(loop_->AddSignal(12345, [] {}).ok());
 }
 
+TEST_F(EventLoopTest, DoesAtTheEndOfATurnOnceWhatWasAskedForOften) {
+  std::vector<std::string> seen;
+  EventLoop::EndOfTurn flush(*loop_, [&] { seen.push_back("flush"); });
+  EventLoop::EndOfTurn gone(*loop_, [&] { seen.push_back("gone"); });
+  auto asked = std::make_unique<EventLoop::EndOfTurn>(*loop_, [&] { seen.push_back("never"); });
+  loop_->AddOnce(absl::ZeroDuration(), [&] {
+    seen.push_back("timer");
+    flush.Request();
+    flush.Request();
+    asked->Request();
+    asked = nullptr;
+  });
+  loop_->AddOnce(absl::ZeroDuration(), [&] { seen.push_back("second timer"); });
+  loop_->AddOnce(absl::Milliseconds(1), [&] { loop_->Stop(); });
+  Run();
+  EXPECT_THAT(seen, ElementsAre("timer", "second timer", "flush"));
+}
+
+TEST_F(EventLoopTest, WorkThatAsksForItselfLetsOthersRun) {
+  int turns = 0;
+  std::unique_ptr<EventLoop::EndOfTurn> again;
+  again = std::make_unique<EventLoop::EndOfTurn>(*loop_, [&] {
+    ++turns;
+    again->Request();
+  });
+  again->Request();  // before the loop runs: it does not wait for anything else
+  loop_->AddOnce(absl::Milliseconds(5), [&] { loop_->Stop(); });
+  Run();
+  EXPECT_GT(turns, 1);
+}
+
 }  // namespace
 }  // namespace lattice
