@@ -81,9 +81,7 @@ SandboxFlags::SandboxFlags(Args& args, bool run)
       nats_credentials_(args.Text("nats-credentials", "", "FILE", "JWT and NKey seed for NATS.")),
       nats_tls_ca_(args.Text("nats-tls-ca", "", "FILE", "PEM file with the authority of the NATS server.")),
       ready_timeout_(args.Number("ready-timeout", 10, "Seconds until a peer must have answered.")),
-      ready_fd_(args.Text("ready-fd", "", "FD", "Gets the line \"ready\" when it is, and is closed.")) {
-  if (run) isolate_ = &args.Switch("isolate", "COMMAND has no network but the overlay.");
-}
+      ready_fd_(args.Text("ready-fd", "", "FD", "Gets the line \"ready\" when it is, and is closed.")) {}
 
 absl::Status SandboxFlags::JudgeToken(SandboxOptions& options) const {
   options.token = token_;
@@ -106,7 +104,7 @@ absl::Status SandboxFlags::JudgeProxy(SandboxOptions& options) const {
     if (!more.ok()) return Annotate(more.status(), "--proxy-auth-file");
     accounts.insert(accounts.end(), more->begin(), more->end());
   }
-  if (proxy_addr_.empty() || (options.isolate && proxy_addr_ == "127.0.0.1:0")) {
+  if (proxy_addr_.empty()) {
     if (accounts.empty()) return absl::OkStatus();
     return absl::InvalidArgumentError("--proxy-auth: there is no proxy; add --proxy-addr");
   }
@@ -137,7 +135,6 @@ absl::StatusOr<SandboxOptions> SandboxFlags::Judge(std::vector<std::string> comm
     options.ready_fd = fd;
   }
   if (run_ && command.empty()) return absl::InvalidArgumentError("no COMMAND: lattice sandbox run [flags] -- COMMAND");
-  options.isolate = isolate_ != nullptr && *isolate_;
   LATTICE_RETURN_IF_ERROR(JudgeToken(options));
   options.wg_config = wg_config_;
   options.config_dir = config_dir_;

@@ -44,14 +44,13 @@ struct SandboxOptions {
   std::string metrics_addr;
   absl::Duration ready_timeout;
   std::optional<int> ready_fd;
-  bool isolate = false;
   std::vector<std::string> command;  // of `run`
 };
 
 // The flags of both commands on one command line.
 class SandboxFlags {
  public:
-  // `run`: with --isolate, and a command after "--".
+  // `run`: with a command after "--", and a proxy in any case.
   SandboxFlags(Args& args, bool run);
 
   // After Args::Parse. InvalidArgument: the flag, its value and the remedy.
@@ -90,7 +89,6 @@ class SandboxFlags {
   std::string& nats_tls_ca_;
   uint64_t& ready_timeout_;
   std::string& ready_fd_;
-  bool* isolate_ = nullptr;
 };
 
 // $LATTICE_CONFIG_DIR, else /etc/lattice for root, else $XDG_STATE_HOME/lattice or ~/.local/state/lattice.
