@@ -4,6 +4,7 @@
 
 #include <array>
 #include <optional>
+#include <utility>
 
 #include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
@@ -79,6 +80,7 @@ void DnsQuery::OnStream(netstack::TcpConnection& connection, uint8_t events) {
     if (connection.Send(message) != message.size()) return Finish({});
   }
   if (ReadTcp()) {
+    std::exchange(connection_, nullptr)->Close();
     const auto answer = ReadDnsAnswer(absl::MakeConstSpan(stream_).subspan(2), question_);
     return Finish(answer.has_value() && answer->kind != DnsAnswer::Kind::kTruncated ? *answer : DnsAnswer{});
   }

@@ -183,7 +183,7 @@ void Resolver::Finish(Lookup& lookup) {
 // What is known of the name now; kept as far as both families have been answered.
 Resolver::Result Resolver::Conclude(const Lookup& lookup) {
   std::vector<IpAddress> addresses;
-  uint32_t ttl_s = kMaxTtlS;
+  uint32_t ttl_s = kMaxTtlS, negative_ttl_s = kMaxNegativeTtlS;
   bool all = true, any = false;
   for (const Family& family : lookup.families) {
     const bool wanted = family.type == kDnsA ? options_.ipv4 : options_.ipv6;
@@ -194,8 +194,8 @@ Resolver::Result Resolver::Conclude(const Lookup& lookup) {
     }
     any = true;
     addresses.insert(addresses.end(), family.answer->addresses.begin(), family.answer->addresses.end());
-    if (!addresses.empty() && family.answer->addresses.empty()) continue;
-    ttl_s = std::min(ttl_s, family.answer->ttl_s);
+    uint32_t& least = family.answer->addresses.empty() ? negative_ttl_s : ttl_s;
+    least = std::min(least, family.answer->ttl_s);
   }
   if (!addresses.empty()) {
     const Result result = std::move(addresses);
@@ -204,7 +204,7 @@ Resolver::Result Resolver::Conclude(const Lookup& lookup) {
   }
   if (!any || !all) return absl::UnavailableError(absl::StrCat("no DNS server could say where ", lookup.name, " is"));
   const Result result = absl::NotFoundError(absl::StrCat(lookup.name, ": no such name, or it has no address"));
-  if (ttl_s > 0) Keep(lookup.name, result, ttl_s, kMaxNegativeTtlS);
+  if (negative_ttl_s > 0) Keep(lookup.name, result, negative_ttl_s, kMaxNegativeTtlS);
   return result;
 }
 

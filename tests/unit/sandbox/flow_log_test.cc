@@ -1,4 +1,5 @@
-// Time is a fake clock; the records are read back from a real audit file.
+// Time is a fake clock; the records are read back from a real audit file. One file over 400 lines: one log, one
+// fixture.
 #include "userspace/sandbox/flow_log.h"
 
 #include <gmock/gmock.h>
