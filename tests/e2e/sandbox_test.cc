@@ -379,6 +379,21 @@ TEST_F(SandboxTest, PasswordsAreAskedForAndTheUserIsTheTraceId) {
   EXPECT_THAT(*command_line, Not(HasSubstr("secret-word")));
 }
 
+// Or an agent could have its records refused by the control plane.
+TEST_F(SandboxTest, ATraceIdOfAnyBytesIsShortAndPrintable) {
+  ASSERT_NO_FATAL_FAILURE(Start({"--egress-allow=10.42.0.10/32:8080"}));
+  auto fd = ConnectTcp(*pod_, {"127.0.0.1", 1080}, kPatience);
+  ASSERT_TRUE(fd.ok()) << fd.status();
+  SetReceiveTimeout(fd->get(), kPatience);
+  std::string request("\x05\x01\x02\x01\xff", 5);  // user and password alone are offered; 255 bytes of user
+  request += std::string(255, '\xff') + std::string("\x01p\x05\x01\x00\x01\x0a\x2a\0\x0a\x1f\x90", 12);
+  ASSERT_EQ(send(fd->get(), request.data(), request.size(), 0), static_cast<ssize_t>(request.size()));
+  EXPECT_TRUE(HasRecord({{"event", "start"}, {"dst_port", "8080"}}));
+  const std::string trace_id = RecordsOf({{"event", "start"}})[0]["traceId"];
+  EXPECT_EQ(trace_id.size(), 128u);
+  EXPECT_THAT(trace_id, ::testing::StartsWith("\\xff\\xff"));
+}
+
 TEST_F(SandboxTest, HasNoPrivilegeAndOneOfANameRuns) {
   ASSERT_NO_FATAL_FAILURE(Start({"--metrics-addr=127.0.0.1:9100"}));
   const auto status = ReadFile(absl::StrCat("/proc/", sandbox_->pid(), "/status"));
@@ -445,6 +460,7 @@ TEST_F(SandboxTest, BadFlagsNameFlagValueAndRemedy) {
            {"policy file", "--policy-file=/nonexistent", "/nonexistent"},
            {"wg file", "--wg-config=/nonexistent", "/nonexistent"},
            {"endpoint without a port of ours", "--endpoint=192.0.2.1:5", "needs --port"},
+           {"two sources", "--token=lt-x", "--wg-config and --token"},
            {"isolation, which is not there", "--isolate", "no flag --isolate"},
        }) {
     const CommandResult result = RunCommand(pod_->Inside(CommandLine("start", {bad.flag})));

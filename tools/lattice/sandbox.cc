@@ -46,7 +46,8 @@ constexpr absl::Duration kTick = absl::Seconds(1);
 constexpr absl::Duration kWriterStop = absl::Seconds(10);
 constexpr absl::Duration kPublisherStop = absl::Seconds(5);
 constexpr absl::Duration kChildPatience = absl::Seconds(5);
-// RFC: a session is renewed after 120 s and dead after 180 s; where nothing is sent, there need be none.
+// A session is renewed after 120 s and dead after 180 s (WireGuard paper, 6.1); where nothing is sent, there need be
+// none.
 constexpr absl::Duration kStaleHandshake = absl::Minutes(4);
 
 void Say(absl::string_view text) {

@@ -85,6 +85,9 @@ SandboxFlags::SandboxFlags(Args& args, bool run)
 
 absl::Status SandboxFlags::JudgeToken(SandboxOptions& options) const {
   options.token = token_;
+  if (!wg_config_.empty() && !(token_.empty() && token_file_.empty())) {
+    return absl::InvalidArgumentError("--wg-config and --token: a wg-quick file takes the place of a control plane");
+  }
   if (token_file_.empty()) return absl::OkStatus();
   if (!token_.empty()) return absl::InvalidArgumentError("--token and --token-file: give one of them");
   const auto text = ReadFile(token_file_, kMaxSecretBytes);
@@ -135,8 +138,8 @@ absl::StatusOr<SandboxOptions> SandboxFlags::Judge(std::vector<std::string> comm
     options.ready_fd = fd;
   }
   if (run_ && command.empty()) return absl::InvalidArgumentError("no COMMAND: lattice sandbox run [flags] -- COMMAND");
-  LATTICE_RETURN_IF_ERROR(JudgeToken(options));
   options.wg_config = wg_config_;
+  LATTICE_RETURN_IF_ERROR(JudgeToken(options));
   options.config_dir = config_dir_;
   options.over_http = via_ == "http";
   options.nats_credentials = nats_credentials_;

@@ -1,11 +1,11 @@
 #include "tools/lattice/up_control.h"
 
 #include <netdb.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <utility>
 
 #include "absl/memory/memory.h"
@@ -13,7 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "tools/lattice/server_views.h"
-#include "userspace/base/ip.h"
+#include "userspace/base/socket_address.h"
 #include "userspace/base/status.h"
 #include "userspace/base/unique_fd.h"
 #include "userspace/control/registry/identity.h"
@@ -39,13 +39,6 @@ std::string HostOf(absl::string_view url) {
   if (const size_t at = url.rfind('@'); at != absl::string_view::npos) url.remove_prefix(at + 1);
   if (absl::ConsumePrefix(&url, "[")) return std::string(url.substr(0, url.find(']')));
   return std::string(url.substr(0, url.find_first_of(":/")));
-}
-
-IpAddress AddressOf(const sockaddr_storage& storage) {
-  if (storage.ss_family == AF_INET) {
-    return IpAddress::FromV4(ntohl(reinterpret_cast<const sockaddr_in*>(&storage)->sin_addr.s_addr));
-  }
-  return IpAddress::FromBytes(reinterpret_cast<const sockaddr_in6*>(&storage)->sin6_addr.s6_addr);
 }
 
 }  // namespace
@@ -126,13 +119,10 @@ std::string LocalEndpoint(const std::string& url, int port) {
   const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> list(found, freeaddrinfo);
   // Connecting a UDP socket sends nothing; it asks the routing table.
   const UniqueFd fd(socket(list->ai_family, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  sockaddr_storage local{};
-  socklen_t size = sizeof(local);
-  if (!fd.ok() || connect(fd.get(), list->ai_addr, list->ai_addrlen) != 0 ||
-      getsockname(fd.get(), reinterpret_cast<sockaddr*>(&local), &size) != 0) {
-    return "";
-  }
-  const IpAddress address = AddressOf(local);
+  if (!fd.ok() || connect(fd.get(), list->ai_addr, list->ai_addrlen) != 0) return "";
+  const std::optional<Endpoint> local = LocalEnd(fd.get());
+  if (!local.has_value()) return "";
+  const IpAddress& address = local->address;
   const std::string text = address.ToString();
   if (text == "::1" || absl::StartsWith(text, "127.") || absl::StartsWith(text, "fe80:")) return "";
   return absl::StrCat(address.is_v4() ? text : absl::StrCat("[", text, "]"), ":", port);

@@ -19,6 +19,9 @@ namespace {
 constexpr size_t kReadBytes = 16 * 1024;
 constexpr absl::Duration kLeaveFor = absl::Seconds(2);
 
+// What the control plane stores whole; a record it has to refuse would be a way around it.
+constexpr size_t kMaxTraceIdBytes = 128;
+
 constexpr char kNotAProxyRequest[] = "this port speaks SOCKS5 and HTTP (CONNECT)";
 
 socks::Reply ReplyOf(flow::Reason failure) {
@@ -34,6 +37,11 @@ socks::Reply ReplyOf(flow::Reason failure) {
     default:
       return socks::Reply::kGeneralFailure;
   }
+}
+
+// Of a client's user name, which may hold any bytes.
+std::string TraceId(const std::string& user) {
+  return absl::CHexEscape(user).substr(0, kMaxTraceIdBytes);
 }
 
 int StatusOf(flow::Reason failure) {
@@ -115,9 +123,9 @@ void ProxySession::OnSocks(absl::Span<const uint8_t> input) {
   if (state == socks::ServerHandshake::State::kFailed) return Refuse(answer, socks_->error());
   if (!Answer(answer) || state == socks::ServerHandshake::State::kMore) return;
   early_.append(reinterpret_cast<const char*>(input.data()) + consumed, input.size() - consumed);
-  client_.trace_id = socks_->user();
+  client_.trace_id = TraceId(socks_->user());
   if (socks_->command() == socks::Command::kUdpAssociate) return Associate();
-  OnRequest(socks_->target(), socks_->user());
+  OnRequest(socks_->target());
 }
 
 void ProxySession::OnHttp(absl::Span<const uint8_t> input) {
@@ -128,11 +136,11 @@ void ProxySession::OnHttp(absl::Span<const uint8_t> input) {
   if (state == socks::HttpRequestHead::State::kMore) return;
   early_ = http_->forward();
   early_.append(reinterpret_cast<const char*>(input.data()) + consumed, input.size() - consumed);
-  OnRequest(http_->target(), http_->user());
+  client_.trace_id = TraceId(http_->user());
+  OnRequest(http_->target());
 }
 
-void ProxySession::OnRequest(const socks::Target& target, const std::string& user) {
-  client_.trace_id = user;
+void ProxySession::OnRequest(const socks::Target& target) {
   state_ = State::kDialling;
   since_ns_ = context_.egress.clock.MonotonicNs();
   // What the client sends now waits in the kernel; that it is gone is told even so.

@@ -58,7 +58,7 @@ class ProxySession final : private LiveFlow, private StreamUser, private Relay::
   void OnInput(absl::Span<const uint8_t> input);
   void OnSocks(absl::Span<const uint8_t> input);
   void OnHttp(absl::Span<const uint8_t> input);
-  void OnRequest(const socks::Target& target, const std::string& user);
+  void OnRequest(const socks::Target& target);
   void OnDialled(const Dial::Result& result);
   void Associate();
   void Refuse(const std::string& answer, absl::string_view why);

@@ -9,6 +9,7 @@
 
 #include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
+#include "userspace/base/socket_address.h"
 #include "userspace/base/status.h"
 
 namespace lattice::tunnel {
@@ -76,7 +77,7 @@ absl::Status UdpSocket::Configure(const Options& options) {
   if (getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) != 0) {
     return ErrnoStatus(errno, "while asking for the UDP port");
   }
-  port_ = FromSocketAddress(address).port;
+  port_ = FromSocketAddress(address).value_or(Endpoint()).port;
   return absl::OkStatus();
 }
 
@@ -91,17 +92,6 @@ socklen_t UdpSocket::ToSocketAddress(const Endpoint& peer, sockaddr_storage* add
   if (peer.address.is_v4()) v4.sin_addr.s_addr = htonl(peer.address.v4_host_order());
   memcpy(address, &v4, sizeof(v4));
   return sizeof(v4);
-}
-
-Endpoint UdpSocket::FromSocketAddress(const sockaddr_storage& address) const {
-  if (v6_) {
-    sockaddr_in6 v6;
-    memcpy(&v6, &address, sizeof(v6));
-    return {IpAddress::FromBytes(v6.sin6_addr.s6_addr), ntohs(v6.sin6_port), v6.sin6_scope_id};
-  }
-  sockaddr_in v4;
-  memcpy(&v4, &address, sizeof(v4));
-  return {IpAddress::FromV4(ntohl(v4.sin_addr.s_addr)), ntohs(v4.sin_port)};
 }
 
 absl::Status UdpSocket::SetMark(uint32_t mark) {
@@ -148,7 +138,8 @@ absl::StatusOr<absl::Span<const Received>> UdpSocket::Receive() {
   }
   for (size_t i = 0; i < static_cast<size_t>(count); ++i) {
     const size_t bytes = in_[i].msg_len;
-    received_[i] = {FromSocketAddress(in_names_[i]), absl::MakeSpan(&buffers_[i * kBufferBytes], bytes), bytes};
+    received_[i] = {FromSocketAddress(in_names_[i]).value_or(Endpoint()),
+                    absl::MakeSpan(&buffers_[i * kBufferBytes], bytes), bytes};
     ReadControl(&in_[i].msg_hdr, &received_[i]);
     const size_t each = std::max<size_t>(received_[i].segment_bytes, 1);
     counters_.received += std::max<size_t>((bytes + each - 1) / each, 1);

@@ -96,7 +96,6 @@ class UdpSocket {
   void SetUpReceive();
   void ReadControl(msghdr* message, Received* received);
   socklen_t ToSocketAddress(const Endpoint& peer, sockaddr_storage* address) const;
-  Endpoint FromSocketAddress(const sockaddr_storage& address) const;
   size_t Prepare(absl::Span<const Outgoing> batch, Cursor at, bool singly);
   void GiveUp(int error, const Outgoing& group, Endpoint* too_big);
 
